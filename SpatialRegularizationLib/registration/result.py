@@ -1,0 +1,150 @@
+"""What a registration takes besides the two images, what it says while running, and what it returns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..geometry.displacement import DisplacementField
+from ..geometry.transform import SpatialTransform
+from ..geometry.volume import Volume
+from .settings import RegistrationSettings
+
+
+class Cancelled(Exception):
+    """Raised by a monitor to stop a registration; nothing has been written when it arrives at the caller."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a registration is.
+
+    Args:
+        stage: what is being done now, in words for the user ("affine start", "level 2 of 3").
+        fraction: share of the whole job that is done, 0 to 1.
+        seconds: time since the start, s.
+        energy: present value of the energy, or None outside the optimization.
+        message: one more sentence for the user, or "".
+    """
+
+    stage: str
+    fraction: float
+    seconds: float
+    energy: float | None = None
+    message: str = ""
+
+
+Monitor = Callable[[Progress], None]
+"""Called often during a registration; raises `Cancelled` to stop it."""
+
+
+@dataclass(frozen=True)
+class Companions:
+    """What travels with the pair: masks that focus the similarity, label maps and points that score the result.
+
+    Args:
+        fixed_mask, moving_mask: Volume whose values > 0 count, any grid in the patient space of its image.
+        fixed_labels, moving_labels: integer label maps, 0 is background.
+        fixed_points, moving_points: (n, 3) corresponding positions, mm LPS.
+    """
+
+    fixed_mask: Volume | None = None
+    moving_mask: Volume | None = None
+    fixed_labels: Volume | None = None
+    moving_labels: Volume | None = None
+    fixed_points: np.ndarray | None = None
+    moving_points: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class LevelHistory:
+    """The energies of one level of the optimization, one number per step (sums and weights as in the objective)."""
+
+    stage: str
+    total: tuple[float, ...]
+    similarity: tuple[float, ...]
+    regularization: tuple[float, ...]
+    prior: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Figures:
+    """The numbers of a registration; None where they do not apply. Conventions: the report states each of them.
+
+    Args:
+        seconds: wall time of the registration without reading and writing, s.
+        peak_memory_mb: largest resident memory of the process (or of the device, if larger), MB.
+        device: where it ran, "cpu", "cuda:0", "mps".
+        similarity_before, similarity_after: the similarity's own value (LNCC: mean, 1 is best) on the working grid.
+        dice_before, dice_after: {label: Dice, "mean": Dice}.
+        tre_before_mm, tre_after_mm: {"mean", "median", "p95", "max", "share_outside"}, mm.
+        folding_percent: voxels with a central-difference Jacobian determinant ≤ 0, percent of the fixed grid.
+        folding_one_sided_percent: voxels where any of the eight one-sided determinants is ≤ 0, percent.
+        ndv_percent: non-diffeomorphic volume, percent (`evaluation/regularity.py`).
+        sd_log_j: standard deviation of the logarithm of the Jacobian determinant.
+        inverse_residual_mm: largest distance between x and inverse(transform(x)), mm.
+        hd95_before_mm, hd95_after_mm: {label: HD95, "mean": HD95}, mm.
+    """
+
+    seconds: float
+    peak_memory_mb: float
+    device: str
+    similarity_before: float | None = None
+    similarity_after: float | None = None
+    dice_before: dict | None = None
+    dice_after: dict | None = None
+    tre_before_mm: dict | None = None
+    tre_after_mm: dict | None = None
+    folding_percent: float | None = None
+    folding_one_sided_percent: float | None = None
+    ndv_percent: float | None = None
+    sd_log_j: float | None = None
+    inverse_residual_mm: float | None = None
+    hd95_before_mm: dict | None = None
+    hd95_after_mm: dict | None = None
+
+
+@dataclass(frozen=True)
+class Registration:
+    """A finished registration: φ(x) = B (x + d(x)) carries points of the fixed image to points of the moving image.
+
+    Args:
+        fixed, moving: the two images as given.
+        warped: moving resampled once onto the fixed grid, original intensities.
+        displacement: d on the fixed grid, mm LPS, without the affine part.
+        inverse: d_inv on the fixed grid with (id + d)∘(id + d_inv) ≈ id, mm LPS.
+        affine: B, 4x4, LPS mm, fixed world to moving world.
+        lambda_map: λ(p) on the fixed grid (1, i, j, k), dimensionless, 0 to λmax.
+        jacobian: determinant of the Jacobian of x + d(x) on the fixed grid (1, i, j, k), dimensionless.
+        history: one entry per level.
+        figures: the numbers.
+        settings: what it was run with.
+        seconds: wall time, s.
+        notes: sentences for the report (working resolution, what was repaired, and why).
+    """
+
+    fixed: Volume
+    moving: Volume
+    warped: Volume
+    displacement: DisplacementField
+    inverse: DisplacementField
+    affine: np.ndarray
+    lambda_map: Volume
+    jacobian: Volume
+    history: tuple[LevelHistory, ...]
+    figures: Figures
+    settings: RegistrationSettings
+    seconds: float
+    notes: tuple[str, ...] = ()
+
+    @property
+    def transform(self) -> SpatialTransform:
+        """φ: points of the fixed image to points of the moving image; resamples moving images onto the fixed grid."""
+        return SpatialTransform(self.affine, self.displacement)
+
+    @property
+    def inverse_transform(self) -> SpatialTransform:
+        """φ⁻¹(y) = e(B⁻¹ y) with e = id + d_inv: points of the moving image to points of the fixed image."""
+        return SpatialTransform(np.linalg.inv(self.affine), self.inverse, affine_first=True)

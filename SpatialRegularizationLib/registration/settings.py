@@ -1,0 +1,167 @@
+"""Everything that can be chosen about a registration: one frozen value, each field with unit, range and meaning."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Mapping
+from dataclasses import MISSING, asdict, dataclass, field, fields
+from typing import Any
+
+
+def _choice(default: str, choices: tuple[str, ...], text: str) -> Any:
+    return field(default=default, metadata={"choices": choices, "help": text, "unit": ""})
+
+
+def _number(default: float | None, low: float, high: float, unit: str, text: str) -> Any:
+    return field(default=default, metadata={"range": (low, high), "help": text, "unit": unit, "kind": float})
+
+
+def _integer(default: int | None, low: int, high: int, unit: str, text: str) -> Any:
+    return field(default=default, metadata={"range": (low, high), "help": text, "unit": unit, "kind": int})
+
+
+@dataclass(frozen=True)
+class RegistrationSettings:
+    """What `register` does; start from a preset and change fields with `dataclasses.replace`.
+
+    The fields carry their help, unit, range and choices in `metadata`; command line and panel read them from there.
+
+    Raises:
+        ValueError: a field outside its range or choices; one sentence naming both.
+    """
+
+    similarity: str = _choice(
+        "lncc",
+        ("lncc", "mse", "mind"),
+        "how likeness is measured: lncc for one modality, mse for equal intensities, mind for different modalities",
+    )
+    lncc_window: int = _integer(9, 3, 31, "voxels", "side of the window of the local correlation, odd")
+    prior: str = _choice(
+        "beta",
+        ("beta", "gaussian", "uniform"),
+        "hyperprior of the weight map lambda; uniform means one constant weight, lambda-max",
+    )
+    lambda_max: float = _number(1.0, 1e-4, 1e3, "", "largest regularization weight (the weight itself for uniform)")
+    alpha_prime: float = _number(
+        0.03, 0.0, 1e3, "", "beta prior: alpha - 1; larger keeps lambda nearer lambda-max, 0 switches the prior off"
+    )
+    lambda_mean: float = _number(1.0, 0.0, 1e3, "", "Gaussian prior: value that lambda is drawn to")
+    sigma_prime: float = _number(
+        0.03, 0.0, 1e4, "", "Gaussian prior: 1/(2 sigma^2); larger keeps lambda nearer its mean"
+    )
+    lambda_floor: float = _number(0.02, 0.0, 1e3, "", "smallest regularization weight, at most lambda-max")
+    affine: str = _choice(
+        "affine", ("none", "center", "rigid", "affine"), "alignment before the deformable stage, by mutual information"
+    )
+    global_search: str = _choice(
+        "auto",
+        ("auto", "on", "off"),
+        "search for large displacements before the gradient descent; auto decides by the pair",
+    )
+    levels: tuple[tuple[int, int], ...] = field(
+        default=((4, 60), (2, 40)),
+        metadata={"help": "coarse to fine: (shrink factor, steps) of each level", "unit": "voxels, steps"},
+    )
+    velocity_shrink: int = _integer(2, 1, 8, "", "the velocity is this much coarser than the images of its level")
+    squaring_steps: int = _integer(7, 1, 12, "", "squarings in the integration of the velocity")
+    learning_rate: float = _number(0.1, 1e-4, 10.0, "voxels", "step of the optimizer at each level")
+    tolerance: float = _number(
+        1e-4, 0.0, 0.1, "", "a level ends when the energy falls by less than this share in ten steps"
+    )
+    working_spacing_mm: float | None = _number(
+        None, 0.05, 50.0, "mm", "voxel spacing to work at; default: that of the fixed image"
+    )
+    max_voxels: int = _integer(
+        12_000_000, 1000, 500_000_000, "voxels", "working lattice is coarsened to stay below this"
+    )
+    intensity: str = _choice(
+        "percentile", ("percentile", "ct", "none"), "intensity preparation: robust percentiles, a CT window, or none"
+    )
+    seed: int = _integer(0, 0, 2**31 - 1, "", "seed of the random sampling; the same seed gives the same result")
+    device: str = _choice(
+        "auto", ("auto", "cpu", "cuda", "mps"), "where to compute; auto takes a GPU when there is one"
+    )
+    threads: int | None = _integer(None, 1, 1024, "", "CPU threads; default: all")
+    precision: str = _choice("float32", ("float32", "float64"), "floating-point precision of the optimization")
+
+    def __post_init__(self) -> None:
+        for f in fields(self):
+            object.__setattr__(self, f.name, _checked(f.name, getattr(self, f.name), f.metadata, f.default))
+        if self.lncc_window % 2 == 0:
+            raise ValueError(f"lncc_window must be odd, got {self.lncc_window}; use {self.lncc_window + 1}.")
+        if self.lambda_floor > self.lambda_max:
+            raise ValueError(
+                f"lambda_floor must be at most lambda_max ({self.lambda_max:g}), got {self.lambda_floor:g}; lower it."
+            )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain numbers, strings and lists, as they stand in report.json."""
+        return asdict(self) | {"levels": [list(level) for level in self.levels]}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> RegistrationSettings:
+        """From names and values.
+
+        Raises:
+            ValueError: a name that is no setting (the nearest one is suggested), or a value out of range.
+        """
+        known = setting_names()
+        for name in values:
+            if name not in known:
+                near = difflib.get_close_matches(name.replace("-", "_"), known, n=1)
+                hint = f"did you mean {near[0]}?" if near else f"choose from {', '.join(known)}."
+                raise ValueError(f"Unknown setting {name!r}; {hint}")
+        return cls(**dict(values))
+
+
+def setting_names() -> tuple[str, ...]:
+    """The names of all settings, in order."""
+    return tuple(f.name for f in fields(RegistrationSettings))
+
+
+def _checked(name: str, value: Any, rules: Mapping[str, Any], default: Any) -> Any:
+    """`value` in its right type, or a ValueError with name, expected, got and remedy."""
+    if value is None and (default is None or default is MISSING):
+        return None
+    if "choices" in rules:
+        return _checked_choice(name, value, rules["choices"])
+    if "range" in rules:
+        return _checked_number(name, value, rules)
+    return _checked_levels(name, value)
+
+
+def _checked_choice(name: str, value: Any, choices: tuple[str, ...]) -> str:
+    if value in choices:
+        return value
+    near = difflib.get_close_matches(str(value).lower(), choices, n=1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    raise ValueError(f"{name} must be one of {', '.join(choices)}, got {value!r}.{hint}")
+
+
+def _checked_number(name: str, value: Any, rules: Mapping[str, Any]) -> float | int:
+    low, high = rules["range"]
+    unit = f" {rules['unit']}" if rules["unit"] else ""
+    kind = "a whole number" if rules["kind"] is int else "a number"
+    problem = f"{name} must be {kind} from {low:g} to {high:g}{unit}, got {value!r}; choose a value in that range."
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise ValueError(problem)
+    if rules["kind"] is int and value != int(value) or not low <= value <= high:
+        raise ValueError(problem)
+    return rules["kind"](value)
+
+
+def _checked_levels(name: str, value: Any) -> tuple[tuple[int, int], ...]:
+    problem = (
+        f"{name} must be pairs of (shrink from 1 to 64, steps from 0 to 10000), coarse to fine, got {value!r}; "
+        "write for example ((4, 60), (2, 40))."
+    )
+    try:
+        levels = tuple((int(shrink), int(steps)) for shrink, steps in value)
+    except (TypeError, ValueError):
+        raise ValueError(problem) from None
+    shrinks = [shrink for shrink, _ in levels]
+    inside = all(1 <= shrink <= 64 and 0 <= steps <= 10000 for shrink, steps in levels)
+    if not levels or not inside or shrinks != sorted(shrinks, reverse=True):
+        raise ValueError(problem)
+    return levels
