@@ -1,0 +1,1 @@
+"""Pure tensor functions on lattices, voxel units: what every factor of the posterior is computed with."""

@@ -1,0 +1,1 @@
+"""-log p(fixed | warped): how unlike the two images are."""

@@ -1,0 +1,35 @@
+"""Fixtures of every test: two threads, fixed seeds, and the folder of real images where there is one."""
+
+from __future__ import annotations
+
+import os
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+torch.set_num_threads(2)
+
+
+@pytest.fixture(autouse=True)
+def _seeds() -> None:
+    """Every test starts from the same random state, whatever ran before it."""
+    random.seed(0)
+    np.random.seed(0)
+    torch.manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Folder of real images that are not part of the repository; skips where it is absent.
+
+    The environment variable SPATIALREG_SHARED_DATA names it; otherwise it is `shared/data` beside the checkout.
+    """
+    folder = Path(os.environ.get("SPATIALREG_SHARED_DATA", REPOSITORY.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"real images not found at {folder}: set SPATIALREG_SHARED_DATA to a folder that holds them")
+    return folder
