@@ -1,0 +1,233 @@
+"""Reading an image between its voxels. The only file that knows `grid_sample`'s axis order and its normalised units.
+
+Positions are voxels: 0 is the centre of the first voxel, n - 1 that of the last (`align_corners=True` everywhere).
+Border, drawn for the row  a b c d  (linear interpolation between the centres):
+
+    fill=None      … a a a | a b c d | d d d …      the border value, for ever
+    fill=z         … z z a | a b c d | d z z …      the same within half a voxel of the border, then z (ITK's resampling)
+
+PyTorch's CPU sampler works on one core per batch element. The points are therefore dealt out as a batch of as many
+chunks as there are threads, over an image expanded with stride 0: the values are exactly the same.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+SLAB_POINTS = 1 << 19
+"""Points per pass where a pass may be cut: the position buffer then stays in the cache (6 MB in float32)."""
+
+
+def voxel_coordinates(
+    shape: tuple[int, ...], *, device: torch.device | None = None, dtype: torch.dtype = torch.float32
+) -> Tensor:
+    """The identity map (d, *shape): component c at voxel p is p_c."""
+    axes = [torch.arange(n, device=device, dtype=dtype) for n in shape]
+    return torch.stack(torch.meshgrid(*axes, indexing="ij"))
+
+
+def sample_linear(image: Tensor, coordinates: Tensor, *, fill: float | None = None) -> Tensor:
+    """Linear interpolation of an image at given positions.
+
+    Args:
+        image: (N, C, *s), floating point.
+        coordinates: (N, d, *t) in voxels of the image, component c along image axis c.
+        fill: value far outside, see the drawing above; None repeats the border.
+
+    Returns:
+        (N, C, *t); differentiable in both arguments.
+    """
+    grid = _normalized(coordinates, image.shape[2:])
+    return _filled(_GridSample.apply(image, grid), coordinates, image.shape[2:], fill)
+
+
+def sample_nearest(image: Tensor, coordinates: Tensor, *, fill: float | None = None) -> Tensor:
+    """Value of the nearest voxel (any dtype, halves up as in ITK); arguments as `sample_linear`."""
+    shape = image.shape[2:]
+    index = torch.zeros_like(coordinates[:, 0], dtype=torch.long)
+    for axis, n in enumerate(shape):
+        index = index * n + torch.floor(coordinates[:, axis] + 0.5).clamp(0, n - 1).long()
+    flat = index.flatten(1)[:, None].expand(-1, image.shape[1], -1)
+    values = image.flatten(2).gather(2, flat).view(*image.shape[:2], *coordinates.shape[2:])
+    return _filled(values, coordinates, shape, fill)
+
+
+def warp(image: Tensor, u: Tensor, *, fill: float | None = None) -> Tensor:
+    """warped(p) = image(p + u(p)) on the image's own lattice.
+
+    Args:
+        image: (N, C, *s).
+        u: (N, d, *s) displacement in voxels, component c along axis c.
+        fill: as `sample_linear`.
+
+    Returns:
+        (N, C, *s), differentiable in both arguments; no identity map and no full-size position field are stored.
+    """
+    warped = _Warp.apply(image, u)
+    if fill is None:
+        return warped
+    return _filled(warped, u + voxel_coordinates(u.shape[2:], device=u.device, dtype=u.dtype), u.shape[2:], fill)
+
+
+def warp_forward(image: Tensor, u: Tensor) -> Tensor:
+    """`warp` outside of autograd; u may cover more or fewer axes only if its lattice equals the image's."""
+    if image.device.type != "cpu":
+        return _call(image, _slab_positions(u, slice(None)))
+    out = torch.empty_like(image)
+    for n in range(image.shape[0]):
+        for planes in _slabs(u.shape[2:]):
+            grid = _slab_positions(u[n : n + 1], planes)
+            out[n, :, planes] = _sample_chunked(image[n : n + 1], grid)[0]
+    return out
+
+
+def warp_backward(grad: Tensor, image: Tensor, u: Tensor, *, image_needs_grad: bool) -> tuple[Tensor | None, Tensor]:
+    """Gradients of `warp` for (image, u) from that of its output; grad (N, C, *s)."""
+    shape = image.shape[2:]
+    grad_u = torch.empty_like(u)
+    grad_image = torch.zeros_like(image) if image_needs_grad else None
+    whole = image_needs_grad or image.device.type != "cpu"
+    for n in range(image.shape[0]):
+        for planes in [slice(0, shape[0])] if whole else _slabs(shape):
+            grid = _slab_positions(u[n : n + 1], planes)
+            back = _sample_chunked_backward(grad[n : n + 1, :, planes], image[n : n + 1], grid, image_needs_grad)
+            if grad_image is not None:
+                grad_image[n] += back[0][0]
+            for axis, size in enumerate(shape):
+                torch.mul(back[1][0, ..., len(shape) - 1 - axis], _scale(size), out=grad_u[n, axis, planes])
+    return grad_image, grad_u
+
+
+class _Warp(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, image: Tensor, u: Tensor) -> Tensor:
+        ctx.save_for_backward(image, u)
+        return warp_forward(image, u)
+
+    @staticmethod
+    def backward(ctx, grad: Tensor):
+        image, u = ctx.saved_tensors
+        return warp_backward(grad, image, u, image_needs_grad=ctx.needs_input_grad[0])
+
+
+class _GridSample(torch.autograd.Function):
+    """`grid_sample` with the points dealt out to all CPU cores; grid (N, *t, d) normalised, reversed component order."""
+
+    @staticmethod
+    def forward(ctx, image: Tensor, grid: Tensor) -> Tensor:
+        ctx.save_for_backward(image, grid)
+        if image.device.type != "cpu":
+            return _call(image, grid)
+        return torch.cat([_sample_chunked(image[n : n + 1], grid[n : n + 1]) for n in range(image.shape[0])])
+
+    @staticmethod
+    def backward(ctx, grad: Tensor):
+        image, grid = ctx.saved_tensors
+        need_image = ctx.needs_input_grad[0]
+        parts = [
+            _sample_chunked_backward(grad[n : n + 1], image[n : n + 1], grid[n : n + 1], need_image)
+            for n in range(image.shape[0])
+        ]
+        grad_image = torch.cat([p[0] for p in parts]) if need_image else None
+        return grad_image, torch.cat([p[1] for p in parts])
+
+
+def _scale(size: int) -> float:
+    return 2.0 / (size - 1) if size > 1 else 0.0
+
+
+def _normalized(coordinates: Tensor, shape: torch.Size) -> Tensor:
+    """Voxels → [-1, 1], components reversed and moved last, as `grid_sample` wants them."""
+    scale = torch.tensor([_scale(n) for n in shape], dtype=coordinates.dtype, device=coordinates.device)
+    offset = torch.tensor([-1.0 if n > 1 else 0.0 for n in shape], dtype=coordinates.dtype, device=coordinates.device)
+    return (coordinates.movedim(1, -1) * scale + offset).flip(-1)
+
+
+def _slabs(shape: torch.Size) -> list[slice]:
+    planes = max(1, SLAB_POINTS // max(1, shape[1:].numel()))
+    return [slice(start, min(start + planes, shape[0])) for start in range(0, shape[0], planes)]
+
+
+def _slab_positions(u: Tensor, planes: slice) -> Tensor:
+    """Normalised positions p + u(p) of some planes: (N, planes, …, d)."""
+    shape = u.shape[2:]
+    part = u[:, :, planes]
+    out = torch.empty(*part.shape[:1], *part.shape[2:], len(shape), dtype=u.dtype, device=u.device)
+    for axis, n in enumerate(shape):
+        line = torch.linspace(-1, 1, n, dtype=u.dtype, device=u.device) if n > 1 else torch.zeros(1, device=u.device)
+        line = line[planes] if axis == 0 else line
+        view = line.view([-1 if a == axis else 1 for a in range(len(shape))]).to(u.dtype)
+        torch.add(view, part[:, axis], alpha=_scale(n), out=out[..., len(shape) - 1 - axis])
+    return out
+
+
+def _filled(values: Tensor, coordinates: Tensor, shape: torch.Size, fill: float | None) -> Tensor:
+    if fill is None:
+        return values
+    inside = torch.ones_like(coordinates[:, :1], dtype=torch.bool)
+    for axis, n in enumerate(shape):
+        position = coordinates[:, axis : axis + 1]
+        inside &= (position >= -0.5) & (position <= n - 0.5)
+    return torch.where(inside, values, torch.full((), fill, dtype=values.dtype, device=values.device))
+
+
+def _call(image: Tensor, grid: Tensor) -> Tensor:
+    sampler = torch.ops.aten.grid_sampler_3d if grid.shape[-1] == 3 else torch.ops.aten.grid_sampler_2d
+    return sampler(image, grid, 0, 1, True)  # bilinear, border, align_corners
+
+
+def _call_backward(grad: Tensor, image: Tensor, grid: Tensor, need_image: bool) -> tuple[Tensor | None, Tensor]:
+    three = grid.shape[-1] == 3
+    sampler = torch.ops.aten.grid_sampler_3d_backward if three else torch.ops.aten.grid_sampler_2d_backward
+    return sampler(grad.contiguous(), image, grid, 0, 1, True, [need_image, True])
+
+
+def _chunks(grid: Tensor) -> tuple[int, int]:
+    """(number of chunks, points in each); the remainder of at most chunks - 1 points is sampled on its own."""
+    points = grid[0, ..., 0].numel()
+    chunks = max(1, min(torch.get_num_threads(), points))
+    return chunks, points // chunks
+
+
+def _as_lines(grid: Tensor, chunks: int, size: int) -> Tensor:
+    d = grid.shape[-1]
+    return grid.reshape(-1, d)[: chunks * size].view(chunks, *([1] * (d - 1)), size, d)
+
+
+def _sample_chunked(image: Tensor, grid: Tensor) -> Tensor:
+    """(1, C, *s) at (1, *t, d) → (1, C, *t)."""
+    d, channels = grid.shape[-1], image.shape[1]
+    chunks, size = _chunks(grid)
+    lines = _call(image.expand(chunks, *image.shape[1:]), _as_lines(grid, chunks, size))
+    values = lines.view(chunks, channels, size).transpose(0, 1).reshape(channels, -1)
+    rest = grid.reshape(-1, d)[chunks * size :]
+    if len(rest):
+        tail = _call(image, rest.view(1, *([1] * (d - 1)), -1, d)).view(channels, -1)
+        values = torch.cat([values, tail], dim=1)
+    return values.view(1, channels, *grid.shape[1:-1])
+
+
+def _sample_chunked_backward(
+    grad: Tensor, image: Tensor, grid: Tensor, need_image: bool
+) -> tuple[Tensor | None, Tensor]:
+    """Gradients of `_sample_chunked` for (image, grid)."""
+    if image.device.type != "cpu":
+        return _call_backward(grad, image, grid, need_image)
+    d, channels = grid.shape[-1], image.shape[1]
+    chunks, size = _chunks(grid)
+    flat = grad.reshape(channels, -1)
+    lines = flat[:, : chunks * size].view(channels, chunks, size).transpose(0, 1)
+    expanded = image.expand(chunks, *image.shape[1:])
+    grad_image, grad_lines = _call_backward(
+        lines.reshape(chunks, channels, *([1] * (d - 1)), size), expanded, _as_lines(grid, chunks, size), need_image
+    )
+    grad_image = grad_image.sum(0, keepdim=True) if need_image else None
+    grad_grid = grad_lines.view(-1, d)
+    rest = grid.reshape(-1, d)[chunks * size :]
+    if len(rest):
+        tail = flat[:, chunks * size :].reshape(1, channels, *([1] * (d - 1)), -1)
+        more_image, more_grid = _call_backward(tail, image, rest.view(1, *([1] * (d - 1)), -1, d), need_image)
+        grad_image = grad_image + more_image if need_image else None
+        grad_grid = torch.cat([grad_grid, more_grid.view(-1, d)])
+    return grad_image, grad_grid.view(grid.shape)
