@@ -28,7 +28,7 @@ _ALL = (
     ),
     Preset(
         "chest-ct",
-        "breathing motion in chest CT; large displacements and sliding, so a global search and a lung-and-tissue window",
+        "breathing motion in chest CT; large displacements and sliding, so a global search and a wide window",
         RegistrationSettings(intensity="ct", global_search="on", levels=((4, 60), (2, 60))),
     ),
     Preset(

@@ -146,7 +146,7 @@ def _checked_number(name: str, value: Any, rules: Mapping[str, Any]) -> float | 
     problem = f"{name} must be {kind} from {low:g} to {high:g}{unit}, got {value!r}; choose a value in that range."
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
         raise ValueError(problem)
-    if rules["kind"] is int and value != int(value) or not low <= value <= high:
+    if (rules["kind"] is int and value != int(value)) or not low <= value <= high:
         raise ValueError(problem)
     return rules["kind"](value)
 
