@@ -1,0 +1,67 @@
+"""Changing the lattice of a tensor; first and last voxel centres stay where they are (`align_corners=True`).
+
+Linear resampling between two lattices is a small matrix along each axis; applying the axes one after the other is a few
+matrix products, which use all cores and whose gradient is the transposed product.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+from .smoothing import gaussian_smooth
+
+
+def resize(x: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """Linear interpolation of x (N, C, *s) on another lattice of the same extent: (N, C, *shape)."""
+    for axis, size in enumerate(shape):
+        old = x.shape[2 + axis]
+        if old != size:
+            x = _along(x, 2 + axis, _interpolation_matrix(old, size, x.dtype, x.device))
+    return x
+
+
+def resize_displacement(u: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """Displacement in voxels (N, d, *s) on another lattice, in voxels of the new one: component c times (m_c-1)/(n_c-1)."""
+    scale = [
+        (new - 1) / (old - 1) if old > 1 and new > 1 else 1.0 for old, new in zip(u.shape[2:], shape, strict=True)
+    ]
+    factors = torch.tensor(scale, dtype=u.dtype, device=u.device).view(1, -1, *([1] * len(shape)))
+    few = torch.Size(shape).numel() < u.shape[2:].numel()
+    return resize(u, shape) * factors if few else resize(u * factors, shape)
+
+
+def shrink(x: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """x (N, C, *s) on a coarser lattice, after Gaussian smoothing against aliasing.
+
+    σ = 0.5·sqrt(f² - 1) voxels for a factor f = (n-1)/(m-1) per axis: what turns a pixel-wide kernel into one f pixels wide.
+    """
+    factors = [(n - 1) / max(1, m - 1) if n > m else 1.0 for n, m in zip(x.shape[2:], shape, strict=True)]
+    sigma = tuple(0.5 * max(0.0, f * f - 1.0) ** 0.5 for f in factors)
+    return resize(gaussian_smooth(x, sigma), shape)
+
+
+@lru_cache(maxsize=64)
+def _interpolation_matrix(old: int, new: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """(new, old) matrix of linear interpolation; one old voxel is repeated, one new voxel is the middle."""
+    position = torch.linspace(0, old - 1, new, dtype=torch.float64)
+    if new == 1:
+        position = torch.tensor([(old - 1) / 2], dtype=torch.float64)
+    low = position.floor().clamp(0, max(old - 2, 0)).long()
+    weight = position - low
+    matrix = torch.zeros(new, old, dtype=torch.float64)
+    rows = torch.arange(new)
+    matrix[rows, low] += 1 - weight
+    matrix[rows, (low + 1).clamp(max=old - 1)] += weight
+    return matrix.to(device=device, dtype=dtype)
+
+
+def _along(x: Tensor, axis: int, matrix: Tensor) -> Tensor:
+    """matrix (m, n) applied along one axis of x."""
+    if axis == x.dim() - 1:
+        return x @ matrix.T
+    before, after = x.shape[:axis], x.shape[axis + 1 :]
+    product = matrix @ x.reshape(before.numel(), x.shape[axis], after.numel())
+    return product.view(*before, matrix.shape[0], *after)
