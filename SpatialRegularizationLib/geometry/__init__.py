@@ -2,4 +2,5 @@
 
 from .displacement import DisplacementField as DisplacementField
 from .grid import Grid as Grid
+from .transform import SpatialTransform as SpatialTransform
 from .volume import Volume as Volume

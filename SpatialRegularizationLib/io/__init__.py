@@ -1,1 +1,1 @@
-"""Files in and out: volumes, transforms, points, meshes and the result folder. Only this folder touches the disk."""
+"""Files: images, transforms, points, surface models. Everything that leaves this folder is LPS millimetres."""

@@ -1,0 +1,74 @@
+"""A spatial transform: a displacement field and an affine map, in the order that keeps both exact."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from .displacement import DisplacementField
+
+IDENTITY = tuple(tuple(float(r == c) for c in range(4)) for r in range(4))
+"""The 4x4 identity as the tuple of rows that `SpatialTransform.affine` holds."""
+
+
+@dataclass(frozen=True)
+class SpatialTransform:
+    """φ: carries points of the fixed image to points of the moving image (mm, LPS): moving(φ(x)) looks like fixed(x).
+
+        φ(x) = B (x + d(x))            the field first, then the affine map (default)
+        φ(x) = B x + d(B x)            `affine_first`: the form that the inverse of the default takes
+
+    Outside the grid of the field d is zero, as in ITK: more than half a voxel beyond the outermost voxel centres.
+    Keeping B and d apart costs nothing and stays exact outside the field, which a single field does not.
+
+    Args:
+        affine: B, 4x4 (numpy array or rows), LPS mm; kept as a tuple of rows.
+        displacement: d, or None where there is only an affine map.
+        affine_first: the order, see above; of no meaning without a field.
+
+    Raises:
+        ValueError: B is not an invertible 4x4 affine matrix, or the field is not 3-D.
+    """
+
+    affine: tuple[tuple[float, ...], ...] = IDENTITY
+    displacement: DisplacementField | None = None
+    affine_first: bool = False
+
+    def __post_init__(self) -> None:
+        matrix = np.asarray(self.affine, dtype=np.float64)
+        if matrix.shape != (4, 4):
+            raise ValueError(f"affine must be a 4x4 matrix, got shape {matrix.shape}.")
+        if not np.isfinite(matrix).all():
+            raise ValueError(f"affine must be finite, got {matrix.tolist()}.")
+        if not np.allclose(matrix[3], (0, 0, 0, 1), atol=1e-12):
+            raise ValueError(f"The last row of affine must be 0 0 0 1, got {matrix[3].tolist()}: transpose the matrix?")
+        if abs(np.linalg.det(matrix[:3, :3])) < 1e-12:
+            raise ValueError(f"affine must be invertible, got determinant {np.linalg.det(matrix[:3, :3]):.3g}.")
+        if self.displacement is not None and self.displacement.grid.dimension != 3:
+            raise ValueError(f"A spatial transform is 3-D, got a field on a {self.displacement.grid.dimension}-D grid.")
+        object.__setattr__(self, "affine", tuple(tuple(float(c) for c in row) for row in matrix))
+
+    @classmethod
+    def identity(cls) -> SpatialTransform:
+        """φ(x) = x."""
+        return cls()
+
+    @property
+    def affine_matrix(self) -> np.ndarray:
+        """B as a 4x4 float64 array."""
+        return np.array(self.affine)
+
+    @property
+    def is_affine(self) -> bool:
+        """True where there is no field, so that φ is B alone."""
+        return self.displacement is None
+
+    @property
+    def has_affine(self) -> bool:
+        """True where B differs from the identity by more than rounding (1e-12)."""
+        return not np.allclose(self.affine_matrix, np.eye(4), rtol=0, atol=1e-12)
+
+    def with_displacement(self, displacement: DisplacementField | None) -> SpatialTransform:
+        """The same affine map and order with another field."""
+        return replace(self, displacement=displacement)

@@ -1,0 +1,46 @@
+"""Files that are either whole or absent."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from .itk import reason_of
+
+
+@contextlib.contextmanager
+def atomic_path(path: str | os.PathLike, suffix: str, *, needed_bytes: int = 0) -> Iterator[Path]:
+    """A temporary path in the folder of `path`, renamed to `path` when the block ends, removed when it fails.
+
+    Args:
+        path: where the file shall be in the end; an existing file is replaced.
+        suffix: ending that the temporary name must keep, because writers choose the format by it (".nii.gz").
+        needed_bytes: refuse at once when less than this is free, for writers that do not survive a full disk (HDF5).
+
+    Raises:
+        FileNotFoundError: the folder does not exist.
+        OSError: the file cannot be written (disk full, no permission); what was there before is untouched.
+    """
+    path = Path(path)
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"The folder {path.parent} does not exist: create it first.")
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder: give the name of a file in it.")
+    free = shutil.disk_usage(path.parent).free
+    if free < needed_bytes:
+        raise OSError(
+            f"{path} needs {needed_bytes / 1e6:.0f} MB but only {free / 1e6:.0f} MB are free: free some space or write "
+            "to another folder."
+        )
+    temporary = path.with_name(f".{secrets.token_hex(4)}.part{suffix}")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    except (OSError, RuntimeError) as error:
+        raise OSError(f"{path} could not be written ({reason_of(error)}): check free space and permissions.") from error
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,69 @@
+"""SimpleITK at arm's length: its axis order (k, j, i), its headers and its error texts stay in this file.
+
+Positions need no conversion: ITK is LPS millimetres, as everything here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterator
+
+import numpy as np
+import SimpleITK as sitk
+import torch
+
+from ..geometry.grid import Grid
+
+
+def grid_of(header: sitk.Image | sitk.ImageFileReader) -> Grid:
+    """The grid that an image, or a reader that has read its header, describes (its first 3 axes).
+
+    Raises:
+        ValueError: spacing or directions that no grid may have.
+    """
+    d = header.GetDimension()
+    direction = np.array(header.GetDirection()).reshape(d, d)[:3, :3]
+    return Grid(
+        tuple(header.GetSize()[:3]), tuple(header.GetSpacing()[:3]), tuple(header.GetOrigin()[:3]), _rows(direction)
+    )
+
+
+def tensor_of(image: sitk.Image) -> torch.Tensor:
+    """The voxels as a contiguous array: (i, j, k) of a scalar image, (c, i, j, k) of a vector image."""
+    return torch.from_numpy(np.array(sitk.GetArrayViewFromImage(image).T, order="C"))
+
+
+def image_of(array: np.ndarray, grid: Grid) -> sitk.Image:
+    """A SimpleITK image of (i, j, k) values, or of (c, i, j, k) vectors, on a grid."""
+    vectors = array.ndim == grid.dimension + 1
+    image = sitk.GetImageFromArray(np.ascontiguousarray(array.T), isVector=vectors)
+    image.SetSpacing(grid.spacing)
+    image.SetOrigin(grid.origin)
+    image.SetDirection([c for row in grid.direction for c in row])
+    return image
+
+
+def reason_of(error: Exception) -> str:
+    """The informative end of an error text, without source paths, object addresses and line breaks."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    kept = [line for line in lines if not re.search(r"Exception thrown in|^/.*:\d+:$|\.(cxx|hxx|h):\d+", line)]
+    text = re.sub(r"^(ITK|sitk::)\s?ERROR:\s*|\w+\(0x[0-9a-f]+\):\s*", "", " ".join(kept[-2:]) or type(error).__name__)
+    return re.sub(r"^(ITK|sitk::)\s?ERROR:\s*", "", text).rstrip(". ")
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """No ITK warnings on the terminal inside the block (headers with rounded directions cause many)."""
+    before = sitk.ProcessObject.GetGlobalWarningDisplay()
+    sitk.ProcessObject.SetGlobalWarningDisplay(False)
+    try:
+        yield
+    finally:
+        sitk.ProcessObject.SetGlobalWarningDisplay(before)
+
+
+def _rows(matrix: np.ndarray) -> tuple[tuple[float, ...], ...]:
+    return tuple(tuple(float(c) for c in row) for row in matrix)
