@@ -1,7 +1,7 @@
 """The way back: φ⁻¹ of points, and the inverse of a field on its own grid.
 
-Both solve  z + d(z) = y  for z. On a lattice the fixed point  z ← y - d(z)  (Chen et al., "A simple fixed-point approach
-to invert a deformation field", Medical Physics 35, 2008) converges wherever |∂d| < 1 and costs one resampling a step;
+Both solve  z + d(z) = y  for z. On a lattice the fixed point  z ← y - d(z)  (Chen et al., "A simple fixed-point
+approach to invert a deformation field", Medical Physics 35, 2008) converges where |∂d| < 1, one resampling a step;
 what it leaves over, and single points, are finished by Newton's method with step halving.
 """
 
@@ -25,7 +25,7 @@ def invert_points(
 ) -> tuple[np.ndarray, np.ndarray]:
     """φ⁻¹(y) of points.
 
-    Near its border a field that does not vanish there leaves gaps and overlaps, because d jumps to zero outside. A point
+    Near its border a field that does not vanish there leaves gaps and overlaps, because d jumps to zero outside. One
     in an overlap gets the answer inside of the field; one in a gap gets that of the border value extended, and keeps
     its residual.
 
