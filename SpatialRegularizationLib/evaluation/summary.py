@@ -1,0 +1,104 @@
+"""A registration as plain numbers and words: what report.json holds and report.html shows."""
+
+from __future__ import annotations
+
+import math
+import platform
+import sys
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import SimpleITK as sitk
+import torch
+
+from .. import __version__
+
+if TYPE_CHECKING:
+    from ..geometry.volume import Volume
+    from ..registration.result import Registration
+
+FORMAT = 1
+"""Version of report.json; raised when a key changes its meaning."""
+
+CONVENTIONS = {
+    "transform": "phi(x) = B (x + d(x)), fixed points to moving points, mm, LPS; B is `affine`",
+    "displacement.nrrd": "total displacement phi(x) - x in mm, LPS, on the fixed grid",
+    "jacobian": "determinant of the Jacobian of x + d(x), without B; above 1 the moving image is larger than the fixed",
+    "folding_percent": "central differences, border replicated, percent of all voxels of the fixed grid",
+    "folding_one_sided_percent": "any of the eight one-sided determinants not positive, same voxels",
+    "ndv_percent": "non-diffeomorphic volume (Liu et al., IJCV 2024), same voxels",
+    "sd_log_j": "standard deviation of log max(J, 1e-9), same voxels",
+    "dice": "2|A and B| / (|A| + |B|) on the fixed grid; labels absent from both images are left out",
+    "hd95": "larger of the two directed 95th percentiles of the surface distance, mm",
+    "tre": "distance between phi(fixed point) and moving point, mm",
+    "inverse_residual_mm": "largest distance between x and the inverse of the transform applied to the transform of x",
+}
+
+
+def summary(registration: Registration, command: str) -> dict[str, Any]:
+    """The content of report.json: figures, settings, geometry, history, notes, versions; NaN and infinity become null.
+
+    Args:
+        registration: the finished registration.
+        command: the exact command that made it, or "".
+    """
+    content = asdict(registration.figures) | {
+        "format": FORMAT,
+        "command": command,
+        "settings": registration.settings.to_dict(),
+        "notes": list(registration.notes),
+        "displacement_mm": displacement_figures(registration),
+        "affine": np.asarray(registration.affine, dtype=float).tolist(),
+        "fixed": _geometry(registration.fixed),
+        "moving": _geometry(registration.moving),
+        "history": [asdict(level) for level in registration.history],
+        "conventions": CONVENTIONS,
+        "versions": versions(),
+    }
+    return _plain(content)
+
+
+def displacement_figures(registration: Registration) -> dict[str, float]:
+    """Mean, 95th percentile and maximum of |d| in mm (nonlinear part, whole fixed grid)."""
+    length = registration.displacement.magnitude().reshape(-1)
+    sample = length[:: max(1, length.numel() // 1_000_000)]
+    return {
+        "mean": float(length.mean()),
+        "p95": float(np.percentile(sample.cpu().numpy(), 95)),
+        "max": float(length.max()),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Versions of the program, its packages and the machine's kind."""
+    return {
+        "SpatialRegularizationLib": __version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "SimpleITK": sitk.Version_VersionString(),
+        "numpy": np.__version__,
+        "platform": f"{platform.system()} {platform.machine()} ({sys.platform})",
+    }
+
+
+def _geometry(volume: Volume) -> dict[str, Any]:
+    return {
+        "shape": list(volume.grid.shape),
+        "spacing_mm": list(volume.grid.spacing),
+        "origin_mm": list(volume.grid.origin),
+        "direction": [list(row) for row in volume.grid.direction],
+    }
+
+
+def _plain(value: Any) -> Any:
+    """Only what JSON knows."""
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, (np.floating, np.integer)):
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

@@ -1,0 +1,218 @@
+"""The figures of a registration in words: what each means, what is good, and one sentence about all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+SIMILARITY_NAMES = {
+    "lncc": ("Local correlation (LNCC)", "1 is perfect; unrelated images are near 0.", True),
+    "mse": ("Mean squared difference", "0 is perfect.", False),
+    "mind": ("Structural difference (MIND-SSC)", "0 is perfect.", False),
+}
+"""Name, what is good, whether higher is better."""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One line of the table of figures.
+
+    Args:
+        name: what it is called.
+        before, after: formatted values, "" where there is none.
+        help: what it means and what is good, in plain words.
+        level: "good", "caution", "bad" or "" (no judgment).
+        hint: a few words for the card.
+        headline: shown as a card on top.
+    """
+
+    name: str
+    before: str
+    after: str
+    help: str
+    level: str = ""
+    hint: str = ""
+    headline: bool = False
+
+
+def figures_of(content: dict[str, Any], voxel_mm: float) -> list[Figure]:
+    """The lines of the table from the content of report.json.
+
+    Args:
+        content: see `summary`.
+        voxel_mm: smallest voxel spacing of the fixed image, mm.
+    """
+    lines = [
+        _similarity(content),
+        _pair(content, "dice", "Dice, mean of labels", "Overlap of the label maps: 1 is full, 0 is none.", True, ""),
+        _pair(
+            content,
+            "tre",
+            "Landmark error, mean",
+            f"Distance between corresponding points; one voxel is {voxel_mm:.3g} mm.",
+            False,
+            " mm",
+        ),
+        _pair(
+            content,
+            "hd95",
+            "Surface distance (HD95), mean",
+            "95 % of the label surfaces are nearer than this.",
+            False,
+            " mm",
+        ),
+        *_regularity(content),
+        *_displacement(content),
+        _inverse(content, voxel_mm),
+        Figure(
+            "Time",
+            "",
+            f"{content['seconds']:.1f} s",
+            f"Wall time of the registration on {content['device']}.",
+        ),
+        Figure("Peak memory", "", f"{content['peak_memory_mb']:.0f} MB", "Largest memory of the process."),
+    ]
+    return [line for line in lines if line is not None]
+
+
+def verdict_of(figures: Iterable[Figure]) -> tuple[str, str]:
+    """("good" | "caution" | "bad", one or two sentences on the whole)."""
+    figures = list(figures)
+    bad = [f for f in figures if f.level == "bad"]
+    caution = [f for f in figures if f.level == "caution"]
+    if bad:
+        return "bad", f"Do not trust this result before looking closer: {_list(bad)}."
+    if caution:
+        return "caution", f"Look closer: {_list(caution)}."
+    return "good", (
+        "The figures raise no alarm: the deformation is free of folds and the images agree better than before. "
+        "Figures cannot prove that the right structures were matched; the pictures below are for that."
+    )
+
+
+def _list(figures: list[Figure]) -> str:
+    return "; ".join(
+        f"{f.name.lower()} {f.after} ({f.hint})" if f.hint else f"{f.name.lower()} {f.after}" for f in figures
+    )
+
+
+def _similarity(content: dict[str, Any]) -> Figure | None:
+    before, after = content["similarity_before"], content["similarity_after"]
+    if after is None:
+        return None
+    name, good, higher = SIMILARITY_NAMES[content["settings"]["similarity"]]
+    better = before is None or (after >= before if higher else after <= before)
+    return Figure(
+        name,
+        "" if before is None else f"{before:.3f}",
+        f"{after:.3f}",
+        f"Likeness of the two images. {good}",
+        "good" if better else "bad",
+        "better than before" if better else "worse than before",
+        True,
+    )
+
+
+def _pair(content: dict[str, Any], key: str, name: str, text: str, higher: bool, unit: str) -> Figure | None:
+    """Before and after of a dictionary with a mean."""
+    suffix = "_mm" if unit else ""
+    before, after = (content.get(f"{key}_{when}{suffix}") for when in ("before", "after"))
+    if not after or after.get("mean") is None:
+        return None
+    first, last = (before or {}).get("mean"), after["mean"]
+    better = first is None or (last >= first if higher else last <= first)
+    outside = after.get("share_outside") or 0
+    note = f" {100 * outside:.0f} % of the points lie outside the field." if outside else ""
+    digits = 2 if unit else 3
+    return Figure(
+        name,
+        "" if first is None else f"{first:.{digits}f}",
+        f"{last:.{digits}f}{unit}",
+        text + note,
+        "good" if better else "bad",
+        "better than before" if better else "worse than before",
+        key != "hd95",
+    )
+
+
+def _regularity(content: dict[str, Any]) -> list[Figure]:
+    lines = []
+    folds, one_sided, ndv = (content[k] for k in ("folding_percent", "folding_one_sided_percent", "ndv_percent"))
+    if folds is not None:
+        lines.append(
+            Figure(
+                "Folded voxels",
+                "",
+                f"{folds:.3g} %",
+                "Voxels where the deformation turns space inside out (Jacobian "
+                "determinant not positive, central differences). Tissue cannot do that: 0 is required.",
+                "good" if folds == 0 else "bad",
+                "no tissue is turned inside out" if folds == 0 else "should be 0",
+                True,
+            )
+        )
+    if one_sided is not None:
+        lines.append(
+            Figure(
+                "Folded voxels, strict",
+                "",
+                f"{one_sided:.3g} %",
+                "The same with any of the eight one-sided differences.",
+                "good" if one_sided == 0 else "caution",
+                "" if one_sided == 0 else "should be 0",
+            )
+        )
+    if ndv is not None:
+        lines.append(
+            Figure(
+                "Non-diffeomorphic volume",
+                "",
+                f"{ndv:.2f} %",
+                "Volume that is folded when the deformation is read as linear between voxels: 0.00 is good.",
+                "good" if ndv < 0.005 else "caution",
+            )
+        )
+    if content["sd_log_j"] is not None:
+        lines.append(
+            Figure(
+                "Roughness (SDlogJ)",
+                "",
+                f"{content['sd_log_j']:.3f}",
+                "Spread of the logarithm of local volume change; "
+                "smaller is smoother. Between people 0.05 to 0.15 is usual, breathing may need more.",
+                hint="spread of volume change",
+                headline=True,
+            )
+        )
+    return lines
+
+
+def _displacement(content: dict[str, Any]) -> list[Figure]:
+    d = content["displacement_mm"]
+    return [
+        Figure(
+            "Displacement, mean / max",
+            "",
+            f"{d['mean']:.1f} / {d['max']:.1f} mm",
+            "Length of the nonlinear displacement (the affine part apart). Is it plausible for this anatomy?",
+            hint="without the affine part",
+            headline=True,
+        )
+    ]
+
+
+def _inverse(content: dict[str, Any], voxel_mm: float) -> Figure | None:
+    residual = content["inverse_residual_mm"]
+    if residual is None:
+        return None
+    fine = residual <= 0.5 * voxel_mm
+    return Figure(
+        "Inverse, largest error",
+        "",
+        f"{residual:.3g} mm",
+        "How far a point lands from itself after the transform and "
+        f"its inverse; below half a voxel ({0.5 * voxel_mm:.2g} mm) is good.",
+        "good" if fine else "caution",
+        "" if fine else "above half a voxel",
+    )
