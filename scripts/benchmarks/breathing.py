@@ -132,7 +132,7 @@ def breathing_case(name: str, image: np.ndarray, grid: cases.Grid, organ: np.nda
     fixed_noisy, moving_noisy = (fixed + noise[0]).astype(np.float32), (image + noise[1]).astype(np.float32)
     return cases.Case(name=name, fixed=fixed_noisy, moving=moving_noisy, fixed_grid=grid, moving_grid=grid, truth=truth,
                       regions=_regions(fixed, truth, organ, grid),
-                      preset="chest_ct" if image.min() < -500 else "generic")
+                      preset="chest-ct" if image.min() < -500 else "generic")
 
 
 def _regions(fixed: np.ndarray, truth: np.ndarray, organ: np.ndarray, grid: cases.Grid) -> dict[str, np.ndarray]:
@@ -169,7 +169,7 @@ def _ellipsoid(name: str, source: tuple[np.ndarray, cases.Grid], spacing: tuple[
                motion: Motion) -> cases.Case:
     image, target = on_patient_axes(*source, spacing)
     case = breathing_case(name, image, target, ellipsoid(target, (0.45, 0.5, 0.5), axes), motion)
-    return replace(case, preset="abdomen_ct") if image.min() < -500 else case
+    return replace(case, preset="abdomen-ct") if image.min() < -500 else case
 
 
 def breathing_cases(limit: int | None) -> list[cases.Case]:

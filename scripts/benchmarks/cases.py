@@ -117,7 +117,7 @@ def hippocampus_cases(limit: int | None) -> list[Case]:
         moving, moving_grid = read(m)
         cases.append(Case(
             name=f"hippocampus_{f.name[12:15]}_{m.name[12:15]}", fixed=fixed, moving=moving, fixed_grid=fixed_grid,
-            moving_grid=moving_grid, preset="brain", start="center", labels=(1, 2),
+            moving_grid=moving_grid, preset="brain-mri", start="center", labels=(1, 2),
             fixed_labels=read(DATA / "hippocampus" / "labels" / f.name, np.int32)[0],
             moving_labels=read(DATA / "hippocampus" / "labels" / m.name, np.int32)[0],
         ))
@@ -133,7 +133,7 @@ def lung_cases(limit: int | None) -> list[Case]:
         text = (DATA / "lung_ct" / f"{name}_landmarks_index.txt").read_text().split()
         points.append(grid.index_to_point(np.array(text[2:], dtype=np.float64).reshape(-1, 3)))
     return [Case(
-        name="lung_ct", fixed=fixed, moving=moving, fixed_grid=fixed_grid, moving_grid=moving_grid, preset="chest_ct",
+        name="lung_ct", fixed=fixed, moving=moving, fixed_grid=fixed_grid, moving_grid=moving_grid, preset="chest-ct",
         start="affine", fixed_points=points[0], moving_points=points[1],
         fixed_mask=read("lung_ct/baseline_mask.mha")[0] > 0, moving_mask=read("lung_ct/followup_mask.mha")[0] > 0,
     )][:limit]
@@ -148,7 +148,7 @@ def brain_t1_cases(limit: int | None) -> list[Case]:
     for f, m in (("c", "b"), ("b", "a"), ("c", "a"), ("a", "b"))[:limit]:
         cases.append(Case(
             name=f"brain_t1_{m}_to_{f}", fixed=volumes[f][0], moving=volumes[m][0], fixed_grid=volumes[f][1],
-            moving_grid=volumes[m][1], preset="brain", labels=BRAIN_LABELS,
+            moving_grid=volumes[m][1], preset="brain-mri", labels=BRAIN_LABELS,
             fixed_labels=labels if f == "a" else None, moving_labels=labels if m == "a" else None,
         ))
     return cases
@@ -170,10 +170,10 @@ def ms_cases(limit: int | None) -> list[Case]:
     t1 = {s: _matrix(f"study{s}_T1W_intrastudy_to_FLAIR") for s in (1, 2)}
     flair_1_to_2 = common[2] @ np.linalg.inv(common[1])
     pairs = [
-        ("study1_FLAIR", "study2_FLAIR", flair_1_to_2, "brain"),
-        ("study1_T1W", "study2_T1W", t1[2] @ flair_1_to_2 @ np.linalg.inv(t1[1]), "brain"),
-        ("study1_FLAIR", "study1_T1W", t1[1], "multimodal"),
-        ("study2_FLAIR", "study2_T1W", t1[2], "multimodal"),
+        ("study1_FLAIR", "study2_FLAIR", flair_1_to_2, "brain-mri"),
+        ("study1_T1W", "study2_T1W", t1[2] @ flair_1_to_2 @ np.linalg.inv(t1[1]), "brain-mri"),
+        ("study1_FLAIR", "study1_T1W", t1[1], "multi-modal"),
+        ("study2_FLAIR", "study2_T1W", t1[2], "multi-modal"),
     ]
     cases = []
     for f, m, reference, preset in pairs[:limit]:
@@ -192,7 +192,7 @@ def abdomen_cases(limit: int | None) -> list[Case]:
     ct, ct_grid = read("abdomen/ct_slab.nii.gz")
     mr, mr_grid = read("abdomen/mr.nii.gz")
     return [Case(
-        name="abdomen_ct_to_mr", fixed=mr, moving=ct, fixed_grid=mr_grid, moving_grid=ct_grid, preset="multimodal",
+        name="abdomen_ct_to_mr", fixed=mr, moving=ct, fixed_grid=mr_grid, moving_grid=ct_grid, preset="multi-modal",
         start="affine", labels=(1, 2, 3, 5, 6, 7), fixed_labels=read("abdomen/mr_labels.nii.gz", np.int32)[0],
         moving_labels=read("abdomen/ct_slab_labels.nii.gz", np.int32)[0],
     )][:limit]

@@ -77,7 +77,7 @@ def _case(pair: tuple[int, int], *, stripped: bool) -> cases.Case:
         grids.append(grid)
     name = f"head_{'stripped' if stripped else 'whole'}_{pair[0]:02d}_{pair[1]:02d}"
     return cases.Case(
-        name=name, fixed=images[0], moving=images[1], fixed_grid=grids[0], moving_grid=grids[1], preset="brain",
+        name=name, fixed=images[0], moving=images[1], fixed_grid=grids[0], moving_grid=grids[1], preset="brain-mri",
         start="affine", fixed_labels=maps[0], moving_labels=maps[1], labels=cases.BRAIN_LABELS,
     )
 
