@@ -1,0 +1,137 @@
+"""One pair to register: what was asked for, from the command line or from a line of a table."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from ..registration.presets import preset_settings
+from ..registration.settings import RegistrationSettings, setting_names
+from .console import UsageError
+from .options import INPUTS
+
+BELONGS_TO = {
+    "alpha_prime": ("prior", "beta"),
+    "lambda_mean": ("prior", "gaussian"),
+    "sigma_prime": ("prior", "gaussian"),
+    "lncc_window": ("similarity", "lncc"),
+}
+"""Options without effect unless another one has a certain value."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A pair, its files and its settings.
+
+    Args:
+        fixed, moving: image files or DICOM folders.
+        out: folder of the result.
+        settings: how to register.
+        inputs: paths of `INPUTS` and "initial", those that were given.
+        name: what to call the pair.
+    """
+
+    fixed: Path
+    moving: Path
+    out: Path
+    settings: RegistrationSettings
+    inputs: dict[str, Path] = field(default_factory=dict)
+    name: str = ""
+
+    @property
+    def title(self) -> str:
+        """The heading of the report."""
+        return f"{self.name + ': ' if self.name else ''}{self.moving.name} to {self.fixed.name}"
+
+    def identity(self) -> dict[str, Any]:
+        """What was asked for, as it stands in report.json under "job": equal for a repetition, unequal otherwise."""
+        files = {"fixed": self.fixed, "moving": self.moving} | self.inputs
+        return {"settings": self.settings.to_dict(), "inputs": {name: _stamp(path) for name, path in files.items()}}
+
+
+def job_from(options: argparse.Namespace) -> Job:
+    """The job of a command line with one pair.
+
+    Raises:
+        UsageError: images are missing, or a setting is out of range.
+    """
+    if options.fixed is None or options.moving is None:
+        raise UsageError("Two images are needed, FIXED and MOVING: see 'spatialreg register --help'.")
+    inputs = {name: Path(value) for name in (*INPUTS, "initial") if (value := getattr(options, name))}
+    check_pairs(inputs)
+    settings = settings_from(vars(options), options.preset)
+    return Job(Path(options.fixed), Path(options.moving), Path(options.out), settings, inputs)
+
+
+def settings_from(options: Mapping[str, Any], preset: str) -> RegistrationSettings:
+    """The preset with the options that were given.
+
+    Raises:
+        UsageError: unknown preset, value out of range, or an option without effect.
+    """
+    given = {name: options[name] for name in setting_names() if options.get(name) is not None}
+    try:
+        base = preset_settings(preset)
+        if options.get("iterations"):
+            given["levels"] = _levels(base, options["iterations"])
+        if "lambda_max" in given and "lambda_floor" not in given:
+            given["lambda_floor"] = min(base.lambda_floor, given["lambda_max"])
+        settings = replace(base, **given)
+    except UsageError:
+        raise
+    except ValueError as error:
+        raise UsageError(_as_options(str(error), given)) from error
+    for name, (other, value) in BELONGS_TO.items():
+        if name in given and getattr(settings, other) != value:
+            raise UsageError(
+                f"{_flag(name)} has an effect with {_flag(other)} {value} only, and it is {getattr(settings, other)}: "
+                f"leave it out, or choose {_flag(other)} {value}."
+            )
+    return settings
+
+
+def check_pairs(inputs: Mapping[str, Path]) -> None:
+    """Label maps and points are of use on both sides only.
+
+    Raises:
+        UsageError: one side is missing.
+    """
+    for kind in ("labels", "points"):
+        given = [side for side in ("fixed", "moving") if f"{side}_{kind}" in inputs]
+        if len(given) == 1:
+            missing = "moving" if given == ["fixed"] else "fixed"
+            if kind == "labels" and missing == "fixed":
+                continue  # labels of the moving image alone are carried along
+            raise UsageError(f"--{given[0]}-{kind} needs --{missing}-{kind} to compare with: give both or neither.")
+
+
+def _levels(base: RegistrationSettings, steps: tuple[int, ...]) -> tuple[tuple[int, int], ...]:
+    if len(steps) != len(base.levels):
+        raise UsageError(f"--iterations needs {len(base.levels)} numbers for this preset, got {len(steps)}.")
+    return tuple((shrink, n) for (shrink, _), n in zip(base.levels, steps, strict=True))
+
+
+def _as_options(message: str, given: Mapping[str, Any]) -> str:
+    for name in sorted(given, key=len, reverse=True):
+        message = message.replace(name, _flag(name))
+    return message
+
+
+def _flag(name: str) -> str:
+    return {"working_spacing_mm": "--working-spacing", "levels": "--iterations"}.get(
+        name, "--" + name.replace("_", "-")
+    )
+
+
+def _stamp(path: Path) -> dict[str, Any]:
+    """Path, size and time of a file, or of all files of a folder together."""
+    files = sorted(p for p in path.iterdir() if p.is_file()) if path.is_dir() else [path]
+    states = [file.stat() for file in files if file.exists()]
+    return {
+        "path": str(path.absolute()),
+        "bytes": sum(state.st_size for state in states),
+        "modified": max((int(state.st_mtime) for state in states), default=0),
+    }
