@@ -1,0 +1,1 @@
+"""One file per system: which unknown, integrator, regularizer and prior it chooses."""
