@@ -102,7 +102,7 @@ class Sine:
 class SeparableSine:
     """v_c(x) = a_c sin(ω_c x_c), ω_c = π / (n_c - 1): zero on the border of the lattice, with a closed-form flow
 
-        tan(ω φ_t / 2) = tan(ω x / 2) · exp(a ω t),      ∂φ_t/∂x = e / (cos²(ω x / 2) + e² sin²(ω x / 2)),  e = exp(a ω t).
+        tan(ω φ_t / 2) = e · tan(ω x / 2),   ∂φ_t/∂x = e / (cos²(ω x / 2) + e² sin²(ω x / 2)),   e = exp(a ω t).
 
     The flow is a diffeomorphism of the box for any amplitude.
     """

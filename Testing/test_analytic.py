@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+
 from analytic import Affine, SeparableSine, Sine, determinant, gaussian_bump, lattice, rotation
 
 SHAPE = (7, 6, 5)
