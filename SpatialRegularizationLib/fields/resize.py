@@ -33,6 +33,15 @@ def resize_displacement(u: Tensor, shape: tuple[int, ...]) -> Tensor:
     return resize(u, shape) * factors if few else resize(u * factors, shape)
 
 
+def resample_axes(x: Tensor, starts: tuple[float, ...], steps: tuple[float, ...], shape: tuple[int, ...]) -> Tensor:
+    """x (N, C, *s) read at the positions start + step·q, q = 0 … m-1, along each axis (border repeated): (N, C, *shape)."""
+    for axis, (start, step, size) in enumerate(zip(starts, steps, shape, strict=True)):
+        position = start + step * torch.arange(size, dtype=torch.float64)
+        matrix = _matrix(x.shape[2 + axis], position).to(device=x.device, dtype=x.dtype)
+        x = _along(x, 2 + axis, matrix)
+    return x
+
+
 def shrink(x: Tensor, shape: tuple[int, ...]) -> Tensor:
     """x (N, C, *s) on a coarser lattice, after Gaussian smoothing against aliasing.
 
@@ -46,16 +55,20 @@ def shrink(x: Tensor, shape: tuple[int, ...]) -> Tensor:
 @lru_cache(maxsize=64)
 def _interpolation_matrix(old: int, new: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     """(new, old) matrix of linear interpolation; one old voxel is repeated, one new voxel is the middle."""
-    position = torch.linspace(0, old - 1, new, dtype=torch.float64)
-    if new == 1:
-        position = torch.tensor([(old - 1) / 2], dtype=torch.float64)
+    position = torch.linspace(0, old - 1, new, dtype=torch.float64) if new > 1 else torch.tensor([(old - 1) / 2])
+    return _matrix(old, position.double()).to(device=device, dtype=dtype)
+
+
+def _matrix(old: int, position: Tensor) -> Tensor:
+    """(len(position), old) weights of linear interpolation at fractional positions, the border repeated."""
+    position = position.clamp(0, old - 1)
     low = position.floor().clamp(0, max(old - 2, 0)).long()
     weight = position - low
-    matrix = torch.zeros(new, old, dtype=torch.float64)
-    rows = torch.arange(new)
+    matrix = torch.zeros(len(position), old, dtype=torch.float64)
+    rows = torch.arange(len(position))
     matrix[rows, low] += 1 - weight
     matrix[rows, (low + 1).clamp(max=old - 1)] += weight
-    return matrix.to(device=device, dtype=dtype)
+    return matrix
 
 
 def _along(x: Tensor, axis: int, matrix: Tensor) -> Tensor:

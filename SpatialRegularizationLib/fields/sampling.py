@@ -53,44 +53,50 @@ def sample_nearest(image: Tensor, coordinates: Tensor, *, fill: float | None = N
     return _filled(values, coordinates, shape, fill)
 
 
-def warp(image: Tensor, u: Tensor, *, fill: float | None = None) -> Tensor:
-    """warped(p) = image(p + u(p)) on the image's own lattice.
+def warp(image: Tensor, u: Tensor, *, fill: float | None = None, offset: tuple[float, ...] | None = None) -> Tensor:
+    """warped(p) = image(p + offset + u(p)).
 
     Args:
         image: (N, C, *s).
-        u: (N, d, *s) displacement in voxels, component c along axis c.
+        u: (N, d, *t) displacement in voxels, component c along axis c; the image's voxels have the same size.
         fill: as `sample_linear`.
+        offset: position of u's first voxel in the image's lattice, voxels; None: 0 (then usually s = t).
 
     Returns:
-        (N, C, *s), differentiable in both arguments; no identity map and no full-size position field are stored.
+        (N, C, *t), differentiable in image and u; no identity map and no full-size position field are stored.
     """
-    warped = _Warp.apply(image, u)
+    start = (0.0,) * u.shape[1] if offset is None else tuple(float(o) for o in offset)
+    warped = _Warp.apply(image, u, start)
     if fill is None:
         return warped
-    return _filled(warped, u + voxel_coordinates(u.shape[2:], device=u.device, dtype=u.dtype), u.shape[2:], fill)
+    identity = voxel_coordinates(u.shape[2:], device=u.device, dtype=u.dtype)
+    shift = torch.tensor(start, dtype=u.dtype, device=u.device).view(-1, *([1] * u.shape[1]))
+    return _filled(warped, u + identity + shift, image.shape[2:], fill)
 
 
-def warp_forward(image: Tensor, u: Tensor) -> Tensor:
-    """`warp` outside of autograd; u may cover more or fewer axes only if its lattice equals the image's."""
+def warp_forward(image: Tensor, u: Tensor, offset: tuple[float, ...] | None = None) -> Tensor:
+    """`warp` outside of autograd, border repeated."""
     if image.device.type != "cpu":
-        return _call(image, _slab_positions(u, slice(None)))
-    out = torch.empty_like(image)
+        return _call(image, _slab_positions(u, slice(None), image.shape[2:], offset))
+    out = image.new_empty(u.shape[0], image.shape[1], *u.shape[2:])
     for n in range(image.shape[0]):
         for planes in _slabs(u.shape[2:]):
-            grid = _slab_positions(u[n : n + 1], planes)
+            grid = _slab_positions(u[n : n + 1], planes, image.shape[2:], offset)
             out[n, :, planes] = _sample_chunked(image[n : n + 1], grid)[0]
     return out
 
 
-def warp_backward(grad: Tensor, image: Tensor, u: Tensor, *, image_needs_grad: bool) -> tuple[Tensor | None, Tensor]:
-    """Gradients of `warp` for (image, u) from that of its output; grad (N, C, *s)."""
+def warp_backward(
+    grad: Tensor, image: Tensor, u: Tensor, *, image_needs_grad: bool, offset: tuple[float, ...] | None = None
+) -> tuple[Tensor | None, Tensor]:
+    """Gradients of `warp` for (image, u) from that of its output; grad (N, C, *t)."""
     shape = image.shape[2:]
     grad_u = torch.empty_like(u)
     grad_image = torch.zeros_like(image) if image_needs_grad else None
     whole = image_needs_grad or image.device.type != "cpu"
     for n in range(image.shape[0]):
-        for planes in [slice(0, shape[0])] if whole else _slabs(shape):
-            grid = _slab_positions(u[n : n + 1], planes)
+        for planes in [slice(0, u.shape[2])] if whole else _slabs(u.shape[2:]):
+            grid = _slab_positions(u[n : n + 1], planes, shape, offset)
             back = _sample_chunked_backward(grad[n : n + 1, :, planes], image[n : n + 1], grid, image_needs_grad)
             if grad_image is not None:
                 grad_image[n] += back[0][0]
@@ -101,14 +107,15 @@ def warp_backward(grad: Tensor, image: Tensor, u: Tensor, *, image_needs_grad: b
 
 class _Warp(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, image: Tensor, u: Tensor) -> Tensor:
+    def forward(ctx, image: Tensor, u: Tensor, offset: tuple[float, ...]) -> Tensor:
         ctx.save_for_backward(image, u)
-        return warp_forward(image, u)
+        ctx.offset = offset
+        return warp_forward(image, u, offset)
 
     @staticmethod
     def backward(ctx, grad: Tensor):
         image, u = ctx.saved_tensors
-        return warp_backward(grad, image, u, image_needs_grad=ctx.needs_input_grad[0])
+        return *warp_backward(grad, image, u, image_needs_grad=ctx.needs_input_grad[0], offset=ctx.offset), None
 
 
 class _GridSample(torch.autograd.Function):
@@ -149,16 +156,19 @@ def _slabs(shape: torch.Size) -> list[slice]:
     return [slice(start, min(start + planes, shape[0])) for start in range(0, shape[0], planes)]
 
 
-def _slab_positions(u: Tensor, planes: slice) -> Tensor:
-    """Normalised positions p + u(p) of some planes: (N, planes, …, d)."""
-    shape = u.shape[2:]
+def _slab_positions(
+    u: Tensor, planes: slice, image_shape: torch.Size, offset: tuple[float, ...] | None = None
+) -> Tensor:
+    """Normalised positions p + offset + u(p) of some planes: (N, planes, …, d)."""
+    d = u.shape[1]
     part = u[:, :, planes]
-    out = torch.empty(*part.shape[:1], *part.shape[2:], len(shape), dtype=u.dtype, device=u.device)
-    for axis, n in enumerate(shape):
-        line = torch.linspace(-1, 1, n, dtype=u.dtype, device=u.device) if n > 1 else torch.zeros(1, device=u.device)
-        line = line[planes] if axis == 0 else line
-        view = line.view([-1 if a == axis else 1 for a in range(len(shape))]).to(u.dtype)
-        torch.add(view, part[:, axis], alpha=_scale(n), out=out[..., len(shape) - 1 - axis])
+    out = torch.empty(part.shape[0], *part.shape[2:], d, dtype=u.dtype, device=u.device)
+    for axis, n in enumerate(image_shape):
+        p = torch.arange(u.shape[2 + axis], dtype=torch.float64, device="cpu")
+        line = (p + (offset[axis] if offset else 0.0)) * _scale(n) - (1.0 if n > 1 else 0.0)
+        line = (line[planes] if axis == 0 else line).to(device=u.device, dtype=u.dtype)
+        view = line.view([-1 if a == axis else 1 for a in range(d)])
+        torch.add(view, part[:, axis], alpha=_scale(n), out=out[..., d - 1 - axis])
     return out
 
 

@@ -1,0 +1,28 @@
+"""What the unknown of a registration is. Integrators turn it into a displacement, regularizers measure it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Displacement:
+    """u (N, d, *s), voxels of its lattice."""
+
+    u: Tensor
+
+
+@dataclass(frozen=True)
+class StationaryVelocity:
+    """v (N, d, *s), voxels of its lattice per unit time; φ = exp(v)."""
+
+    velocity: Tensor
+
+
+@dataclass(frozen=True)
+class VelocitySequence:
+    """v_1 … v_T (T, N, d, *s), voxels per unit time, each constant on an interval of length 1/T."""
+
+    velocities: Tensor

@@ -1,0 +1,75 @@
+"""An optimiser is a network with no inputs: the unknown itself is the parameter.
+
+Per-pair registration and the refinement of a network's prediction minimise the same objective as training does,
+over `Free.velocity` instead of over the parameters of a network. λ is not a parameter: given u, the prior's closed form
+(TM-SPR §2.1; `BetaPrior.optimal_lambda`) is its minimiser, evaluated on a coarse lattice and upsampled, which is how the
+paper relaxes its smoothness prior on λ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..fields.parameters import StationaryVelocity
+from ..fields.resize import resample_axes
+from ..integrators.scaling_and_squaring import integrate_velocity
+from ..regularizers.diffusion import gradient_energy
+from .base import Prediction
+
+
+class Free(nn.Module):
+    """A stationary velocity as the only parameter.
+
+    Args:
+        velocity: start (1, d, *s) in voxels per unit time.
+        optimal_lambda: gradient energy (N, 1, *s) → λ, e.g. `BetaPrior(...).optimal_lambda`.
+        lambda_pooling: edge of the blocks, in voxels of the velocity's lattice, over which the energy is averaged for λ.
+        spacing: relative voxel sizes for the energy, see `regularizers.diffusion`.
+    """
+
+    def __init__(
+        self,
+        velocity: Tensor,
+        optimal_lambda: Callable[[Tensor], Tensor],
+        *,
+        lambda_pooling: int = 4,
+        spacing: tuple[float, ...] | None = None,
+    ) -> None:
+        super().__init__()
+        self.velocity = nn.Parameter(velocity.clone())
+        self.optimal_lambda = optimal_lambda
+        self.lambda_pooling = lambda_pooling
+        self.spacing = spacing
+
+    def integrate(self, *, steps: int) -> Tensor:
+        """u of exp(velocity), voxels."""
+        return integrate_velocity(self.velocity, steps=steps)
+
+    def lambda_map(self, u: Tensor) -> Tensor:
+        """λ*(u) on u's lattice: closed form at low resolution, upsampled linearly. No gradient is recorded."""
+        return low_resolution_lambda(u, self.optimal_lambda, pooling=self.lambda_pooling, spacing=self.spacing)
+
+    def forward(self) -> Prediction:
+        u = self.integrate(steps=7)
+        return Prediction(StationaryVelocity(self.velocity), self.lambda_map(u))
+
+
+@torch.no_grad()
+def low_resolution_lambda(
+    u: Tensor,
+    optimal_lambda: Callable[[Tensor], Tensor],
+    *,
+    pooling: int,
+    spacing: tuple[float, ...] | None = None,
+) -> Tensor:
+    """λ* of the energy averaged over about `pooling`³ voxels, interpolated back to u's lattice: (N, 1, *s)."""
+    energy = gradient_energy(u.detach(), spacing=spacing)
+    shape = tuple(energy.shape[2:])
+    blocks = tuple(min(pooling, n) for n in shape)
+    pooled = F.avg_pool3d(energy, blocks, ceil_mode=True) if max(blocks) > 1 else energy
+    starts = tuple(-(b - 1) / (2 * b) for b in blocks)
+    return resample_axes(optimal_lambda(pooled), starts, tuple(1 / b for b in blocks), shape).contiguous()

@@ -1,0 +1,71 @@
+"""-log posterior of a registration: similarity, regularization and prior, added up.
+
+    E(u, λ) = D(fixed, moving∘φ_u) + R(u, λ) - log p(λ)                                  (TM-SPR journal paper, Eq. 19)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+Similarity = Callable[[Tensor, Tensor, "Tensor | None"], Tensor]
+"""(warped, fixed, mask) → scalar, lower is more alike."""
+
+Regularizer = Callable[[Tensor, "Tensor | float"], Tensor]
+"""(u, lambda_map) → scalar ≥ 0."""
+
+
+class NonFiniteEnergyError(RuntimeError):
+    """A term of the energy became NaN or infinite; the message names it."""
+
+
+@dataclass(frozen=True)
+class Energy:
+    """The terms of E; `total` is what is minimised."""
+
+    total: Tensor
+    similarity: Tensor
+    regularization: Tensor
+    prior: Tensor
+
+    def numbers(self) -> dict[str, float]:
+        """The terms as Python numbers.
+
+        Raises:
+            NonFiniteEnergyError: a term is not finite.
+        """
+        names = ("total", "similarity", "regularization", "prior")
+        values = torch.stack([getattr(self, name).detach().double().reshape(()) for name in names]).tolist()
+        for name, value in zip(names[1:] + names[:1], values[1:] + values[:1], strict=True):
+            if value != value or value in (float("inf"), float("-inf")):
+                raise NonFiniteEnergyError(
+                    f"The {name} term of the energy is {value}, expected a finite number. "
+                    "Lower the learning rate, or check the images for extreme intensities."
+                )
+        return dict(zip(names, values, strict=True))
+
+
+@dataclass(frozen=True)
+class Objective:
+    """E(u, λ) for tensors in voxels.
+
+    Args:
+        similarity: D, e.g. `Lncc(9)`.
+        regularizer: R, e.g. `WeightedDiffusion()`.
+        prior: -log p(λ), e.g. `BetaPrior()`.
+    """
+
+    similarity: Similarity
+    regularizer: Regularizer
+    prior: Callable[[Tensor], Tensor]
+
+    def __call__(
+        self, warped: Tensor, fixed: Tensor, u: Tensor, lambda_map: Tensor, mask: Tensor | None = None
+    ) -> Energy:
+        similarity = self.similarity(warped, fixed, mask)
+        regularization = self.regularizer(u, lambda_map)
+        prior = self.prior(lambda_map)
+        return Energy(similarity + regularization + prior, similarity, regularization, prior)

@@ -1,0 +1,18 @@
+"""Mean squared difference: -log of a Gaussian likelihood with σ_I² = 1/2."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Mse:
+    """mean ( fixed - warped )², over the image or over a mask."""
+
+    def __call__(self, warped: Tensor, fixed: Tensor, mask: Tensor | None = None) -> Tensor:
+        squared = (warped - fixed).square()
+        if mask is None:
+            return squared.mean()
+        return (squared * mask).sum() / (mask.sum() * squared.shape[1]).clamp(min=1)
