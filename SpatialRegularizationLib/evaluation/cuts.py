@@ -48,6 +48,14 @@ class Cuts:
         """The slice number shown in every row."""
         return self.slices[plane][SLICES // 2]
 
+    def worst_fold(self) -> np.ndarray | None:
+        """Voxel index (3,) of the most negative Jacobian determinant, or None without folds."""
+        jacobian = self.registration.jacobian.data[0]
+        lowest = int(jacobian.argmin())
+        if float(jacobian.reshape(-1)[lowest]) > 0:
+            return None
+        return np.array(np.unravel_index(lowest, tuple(jacobian.shape)))
+
     def fixed(self, plane: int, number: int) -> np.ndarray:
         """Fixed image, window scaled to [0, 1]."""
         return scaled(shrunk(self.planes[plane].cut(self.registration.fixed.data[0], number)), self.fixed_window)

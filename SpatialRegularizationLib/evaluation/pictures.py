@@ -91,8 +91,10 @@ def match_rows(cuts: Cuts) -> list[Row]:
 
 
 def deformation_rows(cuts: Cuts) -> list[Row]:
-    """λ, log-Jacobian, deformation grid."""
-    rows = [_lambda_row(cuts), _jacobian_row(cuts), _grid_row(cuts)]
+    """λ, log-Jacobian, deformation grid; through the worst fold, where there is one."""
+    fold = cuts.worst_fold()
+    numbers = [cuts.middle(p) if fold is None else cuts.planes[p].slice_index(fold) for p in range(3)]
+    rows = [_lambda_row(cuts, numbers), _jacobian_row(cuts, numbers), _grid_row(cuts, numbers)]
     return [row for row in rows if row is not None]
 
 
@@ -164,7 +166,7 @@ def _outline_row(cuts: Cuts) -> Row | None:
     return Row("Label outlines", caption, _per_plane(cuts, draw))
 
 
-def _lambda_row(cuts: Cuts) -> Row | None:
+def _lambda_row(cuts: Cuts, numbers: list[int]) -> Row | None:
     weights, top = cuts.registration.lambda_map.data[0], cuts.registration.settings.lambda_max
     if float(weights.max() - weights.min()) < 1e-6:
         return None
@@ -179,10 +181,10 @@ def _lambda_row(cuts: Cuts) -> Row | None:
         "How strongly the deformation was kept smooth at each place. Dark where the two anatomies differ or slide "
         "along each other, bright where the motion is uniform."
     )
-    return Row("Regularization weight λ", caption, _per_plane(cuts, draw), bar)
+    return Row("Regularization weight λ", caption, _per_plane(cuts, draw, numbers), bar)
 
 
-def _jacobian_row(cuts: Cuts) -> Row:
+def _jacobian_row(cuts: Cuts, numbers: list[int]) -> Row:
     jacobian = cuts.registration.jacobian.data[0]
     positive = jacobian[jacobian > 0].to(torch.float32)
     sample = positive[:: max(1, positive.numel() // 200_000)].log().abs().cpu().numpy()
@@ -204,10 +206,10 @@ def _jacobian_row(cuts: Cuts) -> Row:
         "fixed image reads two voxels of the moving one. Smooth colors are plausible; red marks folds, of which there "
         "should be none."
     )
-    return Row("Volume change (log-Jacobian)", caption, _per_plane(cuts, draw), bar, light=True)
+    return Row("Volume change (log-Jacobian)", caption, _per_plane(cuts, draw, numbers), bar, light=True)
 
 
-def _grid_row(cuts: Cuts) -> Row:
+def _grid_row(cuts: Cuts, numbers: list[int]) -> Row:
     registration = cuts.registration
 
     def draw(plane: int, number: int) -> Picture:
@@ -221,7 +223,7 @@ def _grid_row(cuts: Cuts) -> Row:
         "A straight grid drawn on the moving image (after its affine part) and carried along with it. Lines may bend "
         "and crowd; they must not cross. Folds would be red."
     )
-    return Row("Deformation grid", caption, _per_plane(cuts, draw))
+    return Row("Deformation grid", caption, _per_plane(cuts, draw, numbers))
 
 
 def _anatomy(cuts: Cuts, plane: int, number: int) -> str:
@@ -242,6 +244,8 @@ def _gray(image: np.ndarray) -> str:
     return data_uri(indices(image, 0, 1), GRAY)
 
 
-def _per_plane(cuts: Cuts, draw: Callable[[int, int], Picture]) -> tuple[Picture, ...]:
-    """`draw(plane number, slice number)` for the three planes."""
-    return tuple(draw(p, cuts.middle(p)) for p in range(3))
+def _per_plane(
+    cuts: Cuts, draw: Callable[[int, int], Picture], numbers: list[int] | None = None
+) -> tuple[Picture, ...]:
+    """`draw(plane number, slice number)` for the three planes; the middle slices if none are named."""
+    return tuple(draw(p, cuts.middle(p) if numbers is None else numbers[p]) for p in range(3))

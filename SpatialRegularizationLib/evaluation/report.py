@@ -47,7 +47,9 @@ def report_html(
         states=_state_buttons(cuts),
         comparison=json.dumps(comparison(cuts), separators=(",", ":")),
         match="".join(_row(cuts, row) for row in match_rows(cuts)),
-        deformation=_uniform_note(content) + "".join(_row(cuts, row) for row in deformation_rows(cuts)),
+        deformation=_uniform_note(content)
+        + _fold_note(cuts)
+        + "".join(_row(cuts, row) for row in deformation_rows(cuts)),
         curves=_curves(registration),
         notes="".join(f"<li>{escape(note)}</li>" for note in registration.notes) or "<li>None.</li>",
         command=escape(command or "(called from Python)"),
@@ -159,6 +161,15 @@ def _uniform_note(content: dict[str, Any]) -> str:
     if content["settings"]["prior"] != "uniform":
         return ""
     return f"<p>The regularization weight is one constant, λ = {content['settings']['lambda_max']:g}.</p>"
+
+
+def _fold_note(cuts: Cuts) -> str:
+    fold = cuts.worst_fold()
+    if fold is None:
+        return ""
+    position = ", ".join(f"{x:.1f}" for x in cuts.grid.index_to_point(fold))
+    index = ", ".join(str(n) for n in fold)
+    return f"<p>The cuts below run through the worst fold, at voxel ({index}), LPS ({position}) mm.</p>"
 
 
 def _curves(registration: Registration) -> str:
