@@ -134,19 +134,19 @@ def _check_single(path: Path) -> None:
 
 def _flatten(transform: sitk.Transform, path: Path) -> list[np.ndarray | DisplacementField]:
     """The parts in the order T₀, T₁, … : 4x4 matrices and fields."""
-    if transform.GetTransformEnum() == sitk.sitkComposite:
-        composite = sitk.CompositeTransform(transform)
-        count = composite.GetNumberOfTransforms()
-        return [part for n in range(count) for part in _flatten(composite.GetNthTransform(n), path)]
+    if transform.IsLinear():
+        return [_matrix(transform)]
     if transform.GetTransformEnum() == sitk.sitkDisplacementField:
         image = sitk.DisplacementFieldTransform(transform).GetDisplacementField()
         return [DisplacementField(tensor_of(image).float(), grid_of(image))]
-    if not transform.IsLinear():
+    if transform.GetTransformEnum() != sitk.sitkComposite:
         raise ValueError(
             f"{path} holds a {transform.GetName()}, which is not supported: convert it to a displacement field first "
             "(in Slicer: Transforms module, Convert)."
         )
-    return [_matrix(transform)]
+    composite = sitk.CompositeTransform(transform)
+    count = composite.GetNumberOfTransforms()
+    return [part for n in range(count) for part in _flatten(composite.GetNthTransform(n), path)]
 
 
 def _matrix(transform: sitk.Transform) -> np.ndarray:

@@ -118,7 +118,8 @@ def _header(path: Path) -> sitk.ImageFileReader:
             ) from error
         if "spacing" in str(error).lower():
             raise ValueError(f"{path} has a voxel spacing of zero: repair its header.") from error
-        raise ValueError(f"{path} is not a readable image ({reason_of(error)}): expected {FORMATS}.") from error
+        reason = "unknown or damaged format" if "Unable to determine" in str(error) else reason_of(error)
+        raise ValueError(f"{path} is not a readable image ({reason}): expected {FORMATS}.") from error
     return reader
 
 
