@@ -1,6 +1,6 @@
 """Register two synthetic heads and leave the result folder, with its report, in demo-result/.
 
-Run it through `python3 scripts/start.py demo`. The heads are procedural (`evaluation/phantom.py`): no person's data, and
+Run it through `python3 scripts/start.py demo`. The heads are procedural (`evaluation/phantom.py`): of no person, and
 no measure of accuracy on patients. A second pair has a known deformation, so that the error is stated in millimeters.
 """
 
