@@ -73,7 +73,8 @@ def test_nifti_fields_hold_ras_vectors_under_intent_1006(tmp_path: Path, orienta
     assert image.shape == (*field.grid.shape, 1, 3)
     assert int(image.header["intent_code"]) == 1006
     flip = np.array([-1, -1, 1]).reshape(3, 1, 1, 1)
-    np.testing.assert_allclose(np.moveaxis(image.get_fdata()[:, :, :, 0], -1, 0), field.vectors.numpy() * flip, atol=1e-5)
+    stored = np.moveaxis(image.get_fdata()[:, :, :, 0], -1, 0)
+    np.testing.assert_allclose(stored, field.vectors.numpy() * flip, atol=1e-5)
     expected = np.diag([-1, -1, 1, 1]) @ field.grid.affine
     np.testing.assert_allclose(image.header.get_sform(), expected, atol=1e-4)
     np.testing.assert_allclose(image.header.get_qform(), expected, atol=1e-4)
