@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 SLICES = 5
 """Slices per plane in the comparison; the middle one is the slice of all other pictures."""
+PADDING_SHARE = 0.01
+"""A lowest value more frequent than this is taken for padding or an emptied background."""
 LARGEST = 288
 """Pictures are averaged down to at most this many pixels along an axis."""
 
@@ -72,10 +74,14 @@ class Cuts:
 
 
 def intensity_window(volume: Volume) -> tuple[float, float]:
-    """The 1st and 99.5th percentile of about 200 000 voxels."""
+    """The 1st and 99.5th percentile of about 200 000 voxels; a frequent lowest value (padding) does not count."""
     flat = volume.data[0].reshape(-1)
     sample = flat[:: max(1, flat.numel() // 200_000)].to(torch.float32).cpu().numpy()
-    low, high = np.percentile(sample[np.isfinite(sample)], (1, 99.5))
+    sample = sample[np.isfinite(sample)]
+    inside = sample[sample > sample.min()]
+    if 0 < inside.size < (1 - PADDING_SHARE) * sample.size:
+        sample = inside
+    low, high = np.percentile(sample, (1, 99.5))
     return float(low), float(high if high > low else low + 1)
 
 
