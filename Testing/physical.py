@@ -85,8 +85,8 @@ def bump_field(where: Grid, height: float = 6.0) -> DisplacementField:
 def affine() -> np.ndarray:
     """A 4x4 map that commutes with nothing: rotation about an axis away from the center, scaling, shear, shift."""
     matrix = np.eye(4)
-    matrix[:3, :3] = rotation(0.1, -0.07, 0.15) @ np.diag([1.06, 0.95, 1.02]) @ np.array(
-        [[1, 0.05, 0], [0, 1, -0.04], [0, 0, 1]]
+    matrix[:3, :3] = (
+        rotation(0.1, -0.07, 0.15) @ np.diag([1.06, 0.95, 1.02]) @ np.array([[1, 0.05, 0], [0, 1, -0.04], [0, 0, 1]])
     )
     matrix[:3, 3] = CENTER - matrix[:3, :3] @ CENTER + np.array([2.0, -1.5, 1.0])
     return matrix

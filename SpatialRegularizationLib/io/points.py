@@ -1,9 +1,9 @@
 """Point lists from and to files. In memory they are millimetres LPS; a file says which frame it uses.
 
-    .csv                comma, semicolon or tab; columns x,y,z (LPS), l,p,s or r,a,s, and perhaps label
-    .fcsv               3D Slicer's older fiducial list
-    .mrk.json           3D Slicer's markups: points, lines, curves, angles, planes
-    .txt                elastix: "index" or "point", the count, then three numbers a line
+.csv                comma, semicolon or tab; columns x,y,z (LPS), l,p,s or r,a,s, and perhaps label
+.fcsv               3D Slicer's older fiducial list
+.mrk.json           3D Slicer's markups: points, lines, curves, angles, planes
+.txt                elastix: "index" or "point", the count, then three numbers a line
 """
 
 from __future__ import annotations

@@ -139,16 +139,12 @@ def test_the_usual_mistakes_are_far_outside_the_tolerance(scene: Any, tmp_path: 
     write_volume(tmp_path / "moving.nii.gz", moving)
     write_volume(tmp_path / "fixed.nrrd", physical.image(field.grid, torch.float32))
     reference = scene.read("vtkMRMLScalarVolumeNode", tmp_path / "fixed.nrrd")
-    theirs, grid = scene.resampled(
-        scene.read("vtkMRMLScalarVolumeNode", tmp_path / "moving.nii.gz"), node, reference
-    )
+    theirs, grid = scene.resampled(scene.read("vtkMRMLScalarVolumeNode", tmp_path / "moving.nii.gz"), node, reference)
     assert far(resample(moving, right, grid).data[0].numpy()[INNER], theirs[INNER]) > 50
 
 
 @pytest.mark.parametrize("orientation", ORIENTATIONS)
-def test_a_label_map_under_the_transform_is_ours_voxel_for_voxel(
-    scene: Any, tmp_path: Path, orientation: str
-) -> None:
+def test_a_label_map_under_the_transform_is_ours_voxel_for_voxel(scene: Any, tmp_path: Path, orientation: str) -> None:
     transform = physical.transform(physical.grid(orientation))
     labels = physical.label_map(physical.other_grid(MOVING[orientation]))
     write_transform(tmp_path / "t.h5", transform)
@@ -165,9 +161,7 @@ def test_a_label_map_under_the_transform_is_ours_voxel_for_voxel(
 
 @pytest.mark.parametrize("name", ["p.mrk.json", "p.fcsv"])
 @pytest.mark.parametrize("orientation", ORIENTATIONS)
-def test_hardened_markups_are_where_apply_puts_them(
-    scene: Any, tmp_path: Path, orientation: str, name: str
-) -> None:
+def test_hardened_markups_are_where_apply_puts_them(scene: Any, tmp_path: Path, orientation: str, name: str) -> None:
     transform = physical.transform(physical.grid(orientation))
     fixed = physical.inner_points(transform.displacement.grid, 20, margin=6)
     write_transform(tmp_path / "t.h5", transform)

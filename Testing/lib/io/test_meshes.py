@@ -91,9 +91,7 @@ def test_data_on_points_survives(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", FORMATS)
-def test_a_file_that_is_no_surface_is_refused(
-    tmp_path: Path, suffix: str, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_a_file_that_is_no_surface_is_refused(tmp_path: Path, suffix: str, capfd: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / f"m{suffix}"
     path.write_text("nothing of the kind")
     with pytest.raises(ValueError, match="no readable surface") as caught:

@@ -225,7 +225,7 @@ def itk_file(path: Path, made: sitk.Transform) -> Path:
 
 
 def text_file(path: Path) -> Path:
-    path.write_text("(Transform \"AffineTransform\")")
+    path.write_text('(Transform "AffineTransform")')
     return path
 
 

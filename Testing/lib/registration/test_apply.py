@@ -125,9 +125,7 @@ def test_inverse_carries_the_fixed_image_back_and_says_how_well(folder: Path, tr
 
 
 def test_the_stored_inverse_and_the_inverse_option_agree(folder: Path) -> None:
-    apply_transform_file(
-        folder / "i.h5", folder / "fixed.mha", folder / "a.nrrd", reference=folder / "moving.nii.gz"
-    )
+    apply_transform_file(folder / "i.h5", folder / "fixed.mha", folder / "a.nrrd", reference=folder / "moving.nii.gz")
     apply_transform_file(
         folder / "t.h5", folder / "fixed.mha", folder / "b.nrrd", reference=folder / "moving.nii.gz", inverse=True
     )

@@ -54,8 +54,11 @@ def test_the_inverse_field_is_that_of_itk() -> None:
     grid = physical.grid("oblique")
     field = physical.bump_field(grid, height=4.0)
     made = sitk.InvertDisplacementField(
-        physical.itk_image(field.vectors, grid), maximumNumberOfIterations=200, maxErrorToleranceThreshold=1e-4,
-        meanErrorToleranceThreshold=1e-5, enforceBoundaryCondition=True,
+        physical.itk_image(field.vectors, grid),
+        maximumNumberOfIterations=200,
+        maxErrorToleranceThreshold=1e-4,
+        meanErrorToleranceThreshold=1e-5,
+        enforceBoundaryCondition=True,
     )
     expected = np.moveaxis(sitk.GetArrayFromImage(made).transpose(2, 1, 0, 3), -1, 0)
     ours = invert_displacement(field, tolerance_mm=1e-3)[0].vectors.numpy()
