@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import subprocess
 import sys
 import tempfile
@@ -22,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import cases
+import harness
 import numpy as np
 import SimpleITK as sitk
 import torch
@@ -43,19 +43,29 @@ class Method:
 
 
 METHODS = {
-    "syn_mi": Method("ants_syn.py"), "syn_cc": Method("ants_syn.py"), "syn_cc_full": Method("ants_syn.py"),
-    "elastix": Method("elastix_bspline.py"), "elastix_affine": Method("elastix_bspline.py", own_start=True),
+    "syn_mi": Method("ants_syn.py"),
+    "syn_cc": Method("ants_syn.py"),
+    "syn_cc_full": Method("ants_syn.py"),
+    "elastix": Method("elastix_bspline.py"),
+    "elastix_affine": Method("elastix_bspline.py", own_start=True),
     "elastix_lung": Method("elastix_bspline.py", own_start=True),
-    "demons": Method("demons.py"), "demons_symmetric": Method("demons.py"),
-    "convexadam": Method("convex_adam.py"), "convexadam_wide": Method("convex_adam.py"),
+    "demons": Method("demons.py"),
+    "demons_symmetric": Method("demons.py"),
+    "convexadam": Method("convex_adam.py"),
+    "convexadam_wide": Method("convex_adam.py"),
     "fireants": Method("fireants_greedy.py"),
 }
 """Baselines; `ours` and `ours:field=value,…` are methods too."""
 
 PRIMARY = {
-    "hippocampus": ("dice", "dice_nearest"), "head": ("dice", "dice_nearest"), "head_whole": ("dice", "dice_nearest"),
-    "lung": ("tre_mm", "tre_max_mm"), "breathing": ("error_inside_voxels", "error_outside_voxels", "error_border_voxels"),
-    "ms": ("error_head_mm",), "brain_t1": ("lncc",), "abdomen": ("dice", "lncc"),
+    "hippocampus": ("dice", "dice_nearest"),
+    "head": ("dice", "dice_nearest"),
+    "head_whole": ("dice", "dice_nearest"),
+    "lung": ("tre_mm", "tre_max_mm"),
+    "breathing": ("error_inside_voxels", "error_outside_voxels", "error_border_voxels"),
+    "ms": ("error_head_mm",),
+    "brain_t1": ("lncc",),
+    "abdomen": ("dice", "lncc"),
 }
 ALWAYS = ("folding_percent", "ndv_percent", "sd_log_j", "seconds", "peak_memory_mb")
 
@@ -70,8 +80,10 @@ def shared_start(case: cases.Case) -> np.ndarray:
         return matrix
     path = CACHE / "starts" / f"{case.name}.txt"
     if not path.exists():
-        fixed, moving = (Volume(torch.from_numpy(a)[None], g) for a, g in
-                         ((case.fixed, case.fixed_grid), (case.moving, case.moving_grid)))
+        fixed, moving = (
+            Volume(torch.from_numpy(a)[None], g)
+            for a, g in ((case.fixed, case.fixed_grid), (case.moving, case.moving_grid))
+        )
         path.parent.mkdir(parents=True, exist_ok=True)
         np.savetxt(path, start_affine(fixed, moving, AffineStart.AFFINE))
     return np.loadtxt(path)
@@ -102,12 +114,16 @@ def run_method(case: cases.Case, name: str, start: np.ndarray, options: argparse
     ours = name.split(":")[0] == "ours"
     method = Method("ours.py") if ours else METHODS[name]
     threads = str(options.threads)
-    environment = os.environ | {"OMP_NUM_THREADS": threads, "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS": threads,
-                                "MKL_NUM_THREADS": threads}
+    environment = os.environ | {
+        "OMP_NUM_THREADS": threads,
+        "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS": threads,
+        "MKL_NUM_THREADS": threads,
+    }
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         write_job(case, start, folder)
-        command = [sys.executable if ours else BASELINE_PYTHON, str(HERE / "baselines" / method.script), temporary, name]
+        python = sys.executable if ours else BASELINE_PYTHON
+        command = [python, str(HERE / "baselines" / method.script), temporary, name]
         begin = time.perf_counter()
         try:
             done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=options.timeout)
@@ -127,14 +143,6 @@ def run_method(case: cases.Case, name: str, start: np.ndarray, options: argparse
     return figures | scoring.score(case, start, displacement)
 
 
-def machine(threads: int) -> dict[str, object]:
-    """What the figures were measured on."""
-    model = next((line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines()
-                  if line.startswith("model name")), platform.processor()) if Path("/proc/cpuinfo").exists() else ""
-    return {"processor": model, "cores": os.cpu_count(), "threads": threads, "system": platform.system(),
-            "python": platform.python_version(), "torch": torch.__version__}
-
-
 def collect(options: argparse.Namespace) -> list[dict[str, object]]:
     """All lines of the set, from the cache where they exist."""
     import scoring
@@ -148,10 +156,17 @@ def collect(options: argparse.Namespace) -> list[dict[str, object]]:
         start = None
         for name in ["start", *options.methods]:
             key = (name, case.name)
-            if key not in known or (options.again and name != "start"):
+            kept = CACHE / "fields" / f"{name}_{case.name}.npz"
+            if key not in known or options.again or (options.rescore and (name == "start" or kept.exists())):
                 start = shared_start(case) if start is None else start
-                figures = scoring.identity_score(case, start) if name == "start" else run_method(case, name, start, options)
-                known[key] = {"method": name, "case": case.name, "threads": options.threads, **figures}
+                if name == "start":
+                    figures = scoring.identity_score(case, start)
+                elif options.rescore and key in known and kept.exists():
+                    field = np.load(kept)
+                    figures = known[key] | scoring.score(case, field["start"], field["displacement"])
+                else:
+                    figures = run_method(case, name, start, options)
+                known[key] = {"method": name, "case": case.name, "threads": options.threads} | figures
                 with path.open("a") as file:
                     file.write(json.dumps(known[key]) + "\n")
                 report = {k: v for k, v in known[key].items() if k in (*PRIMARY[options.set], *ALWAYS, "error")}
@@ -167,11 +182,15 @@ def summarise(lines: list[dict[str, object]], keys: tuple[str, ...]) -> dict[str
     table = {}
     for name in methods:
         good = [line for line in lines if line["method"] == name and "error" not in line]
-        row = {key: float(np.median([line[key] for line in good])) for key in keys if good and key in good[0]}
-        row |= {"mean_" + key: float(np.mean([line[key] for line in good])) for key in keys[:1] if good and key in good[0]}
+        known = [key for key in keys if good and key in good[0]]
+        row = {key: float(np.median([line[key] for line in good])) for key in known}
+        row |= {"mean_" + key: float(np.mean([line[key] for line in good])) for key in known[:1]}
         row |= {"pairs": len(good), "failed": sum(line["method"] == name for line in lines) - len(good)}
-        ratios = [line["seconds"] / ours[line["case"]]["seconds"] for line in good
-                  if line["case"] in ours and "seconds" in line]
+        ratios = [
+            line["seconds"] / ours[line["case"]]["seconds"]
+            for line in good
+            if line["case"] in ours and "seconds" in line
+        ]
         table[name] = row | ({"seconds_over_ours": float(np.median(ratios))} if ratios else {})
     return table
 
@@ -188,13 +207,17 @@ def main() -> None:
     """Run, print, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--set", required=True, choices=list(PRIMARY))
-    parser.add_argument("--methods", default="ours,syn_mi,syn_cc,demons,convexadam,elastix,fireants",
-                        type=lambda text: text.split(";") if ";" in text or ":" in text else text.split(","))
+    parser.add_argument(
+        "--methods",
+        default="ours,syn_mi,syn_cc,demons,convexadam,elastix,fireants",
+        type=lambda text: text.split(";") if ";" in text or ":" in text else text.split(","),
+    )
     parser.add_argument("--pairs", type=int, help="how many cases of the set (default: all)")
     parser.add_argument("--out", type=Path, help="JSON file to write")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--timeout", type=float, default=1800, help="seconds a registration may take")
     parser.add_argument("--again", action="store_true", help="ignore cached lines of the methods")
+    parser.add_argument("--rescore", action="store_true", help="score kept fields again instead of registering")
     parser.add_argument("--keep-fields", action="store_true", help="keep the displacement fields in the cache")
     options = parser.parse_args()
     lines = collect(options)
@@ -202,7 +225,12 @@ def main() -> None:
     print_table(table)
     if options.out:
         options.out.parent.mkdir(parents=True, exist_ok=True)
-        content = {"set": options.set, "machine": machine(options.threads), "summary": table, "lines": lines}
+        content = {
+            "set": options.set,
+            "environment": harness.environment() | {"threads": options.threads},
+            "summary": table,
+            "lines": lines,
+        }
         options.out.write_text(json.dumps(content, indent=1) + "\n")
 
 

@@ -84,8 +84,13 @@ def sliding_displacement(organ: np.ndarray, grid: cases.Grid, motion: Motion) ->
     return displacement
 
 
-def _push(start: np.ndarray, border: tuple[np.ndarray, np.ndarray], grid: cases.Grid, ends: tuple[float, float],
-          motion: Motion) -> np.ndarray:
+def _push(
+    start: np.ndarray,
+    border: tuple[np.ndarray, np.ndarray],
+    grid: cases.Grid,
+    ends: tuple[float, float],
+    motion: Motion,
+) -> np.ndarray:
     """Displacement (3, n) in mm along the grid axes of points outside the organ, starting at voxel indices (3, n)."""
     distance, gradient = border
     spacing = np.array(grid.spacing, np.float32)[:, None]
@@ -106,15 +111,19 @@ def _push(start: np.ndarray, border: tuple[np.ndarray, np.ndarray], grid: cases.
     return moved
 
 
-def on_patient_axes(array: np.ndarray, grid: cases.Grid, spacing: tuple[float, ...], *,
-                    nearest: bool = False) -> tuple[np.ndarray, cases.Grid]:
+def on_patient_axes(
+    array: np.ndarray, grid: cases.Grid, spacing: tuple[float, ...], *, nearest: bool = False
+) -> tuple[np.ndarray, cases.Grid]:
     """The image on the axes of the patient, with another voxel size, over the same field of view."""
     points = grid.index_to_point(np.array([[0, 0, 0], [n - 1 for n in grid.shape]]))
     low, high = points.min(axis=0), points.max(axis=0)
     shape = tuple(int((h - lo) // s) + 1 for h, lo, s in zip(high, low, spacing, strict=True))
     target = cases.Grid(shape, spacing, tuple(low), tuple(map(tuple, np.eye(3))))
-    smooth = array if nearest else gaussian_filter(array, [max(0.0, 0.35 * s / g - 0.35) for s, g in
-                                                            zip(spacing, grid.spacing, strict=True)])
+    smooth = (
+        array
+        if nearest
+        else gaussian_filter(array, [max(0.0, 0.35 * s / g - 0.35) for s, g in zip(spacing, grid.spacing, strict=True)])
+    )
     return cases.resample_array(smooth, grid, target, nearest=nearest), target
 
 
@@ -130,9 +139,16 @@ def breathing_case(name: str, image: np.ndarray, grid: cases.Grid, organ: np.nda
     random = np.random.default_rng(7)
     noise = random.standard_normal((2, *image.shape)).astype(np.float32) * 0.01 * (high - low)
     fixed_noisy, moving_noisy = (fixed + noise[0]).astype(np.float32), (image + noise[1]).astype(np.float32)
-    return cases.Case(name=name, fixed=fixed_noisy, moving=moving_noisy, fixed_grid=grid, moving_grid=grid, truth=truth,
-                      regions=_regions(fixed, truth, organ, grid),
-                      preset="chest-ct" if image.min() < -500 else "generic")
+    return cases.Case(
+        name=name,
+        fixed=fixed_noisy,
+        moving=moving_noisy,
+        fixed_grid=grid,
+        moving_grid=grid,
+        truth=truth,
+        regions=_regions(fixed, truth, organ, grid),
+        preset="chest-ct" if image.min() < -500 else "generic",
+    )
 
 
 def _regions(fixed: np.ndarray, truth: np.ndarray, organ: np.ndarray, grid: cases.Grid) -> dict[str, np.ndarray]:
@@ -145,8 +161,11 @@ def _regions(fixed: np.ndarray, truth: np.ndarray, organ: np.ndarray, grid: case
     seen = np.all((target >= 0) & (target <= np.array(grid.shape) - 1), axis=-1)
     distance = signed_distance(organ, grid)
     inside = distance <= 0
-    return {"inside": seen & inside, "outside": seen & body & ~inside,
-            "border": seen & (body | inside) & (np.abs(distance) < BORDER_MM)}
+    return {
+        "inside": seen & inside,
+        "outside": seen & body & ~inside,
+        "border": seen & (body | inside) & (np.abs(distance) < BORDER_MM),
+    }
 
 
 def _lung(name: str, spacing: tuple[float, ...], motion: Motion) -> cases.Case:
@@ -165,8 +184,13 @@ def _liver_mr(name: str, spacing: tuple[float, ...], motion: Motion) -> cases.Ca
     return breathing_case(name, image, target, organ > 0, motion)
 
 
-def _ellipsoid(name: str, source: tuple[np.ndarray, cases.Grid], spacing: tuple[float, ...], axes: tuple[float, ...],
-               motion: Motion) -> cases.Case:
+def _ellipsoid(
+    name: str,
+    source: tuple[np.ndarray, cases.Grid],
+    spacing: tuple[float, ...],
+    axes: tuple[float, ...],
+    motion: Motion,
+) -> cases.Case:
     image, target = on_patient_axes(*source, spacing)
     case = breathing_case(name, image, target, ellipsoid(target, (0.45, 0.5, 0.5), axes), motion)
     return replace(case, preset="abdomen-ct") if image.min() < -500 else case
@@ -187,13 +211,24 @@ def breathing_cases(limit: int | None) -> list[cases.Case]:
     makers = [
         lambda: _lung("breathing_lung_thick_20", thick, Motion(-20.0, compress=0.8)),
         lambda: _ellipsoid("breathing_abdomen_ct_iso_25", ct(), (3.0, 3.0, 3.0), (70.0, 60.0, 70.0), Motion(-25.0)),
-        lambda: _ellipsoid("breathing_mr_thick_20", mr("brain_ms_mni/patient07_T2.nii.gz"), thick, (40.0, 50.0, 40.0),
-                           Motion(-20.0, compress=0.3)),
+        lambda: _ellipsoid(
+            "breathing_mr_thick_20",
+            mr("brain_ms_mni/patient07_T2.nii.gz"),
+            thick,
+            (40.0, 50.0, 40.0),
+            Motion(-20.0, compress=0.3),
+        ),
         lambda: _lung("breathing_lung_iso_25", (2.5, 2.5, 2.5), Motion(-25.0, compress=0.8)),
-        lambda: _ellipsoid("breathing_mr_iso_15", mr("brain_ms_mni/patient07_T1.nii.gz"), (2.0, 2.0, 2.0),
-                           (42.0, 52.0, 42.0), Motion(15.0)),
+        lambda: _ellipsoid(
+            "breathing_mr_iso_15",
+            mr("brain_ms_mni/patient07_T1.nii.gz"),
+            (2.0, 2.0, 2.0),
+            (42.0, 52.0, 42.0),
+            Motion(15.0),
+        ),
         lambda: _liver_mr("breathing_liver_mr_10", (1.5, 1.5, 3.0), Motion(-10.0)),
-        lambda: _ellipsoid("breathing_abdomen_ct_thick_20", ct(), thick, (70.0, 60.0, 70.0),
-                           Motion(-20.0, compress=0.5)),
+        lambda: _ellipsoid(
+            "breathing_abdomen_ct_thick_20", ct(), thick, (70.0, 60.0, 70.0), Motion(-20.0, compress=0.5)
+        ),
     ]
     return [make() for make in makers[:limit]]

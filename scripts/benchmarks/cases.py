@@ -101,8 +101,14 @@ def to_image(array: np.ndarray, grid: Grid) -> sitk.Image:
 def resample_array(array: np.ndarray, grid: Grid, target: Grid, *, nearest: bool = False) -> np.ndarray:
     """Values of an image at the voxel centres of another grid (0 outside)."""
     kind = sitk.sitkNearestNeighbor if nearest else sitk.sitkLinear
-    image = sitk.Resample(to_image(array, grid), to_image(np.zeros(target.shape, np.uint8), target),
-                          sitk.Transform(3, sitk.sitkIdentity), kind, 0.0, sitk.sitkUnknown)
+    image = sitk.Resample(
+        to_image(array, grid),
+        to_image(np.zeros(target.shape, np.uint8), target),
+        sitk.Transform(3, sitk.sitkIdentity),
+        kind,
+        0.0,
+        sitk.sitkUnknown,
+    )
     return np.ascontiguousarray(sitk.GetArrayFromImage(image).transpose(2, 1, 0))
 
 
@@ -115,12 +121,20 @@ def hippocampus_cases(limit: int | None) -> list[Case]:
         f, m = (files[n] for n in random.choice(len(files), 2, replace=False))
         fixed, fixed_grid = read(f)
         moving, moving_grid = read(m)
-        cases.append(Case(
-            name=f"hippocampus_{f.name[12:15]}_{m.name[12:15]}", fixed=fixed, moving=moving, fixed_grid=fixed_grid,
-            moving_grid=moving_grid, preset="brain-mri", start="center", labels=(1, 2),
-            fixed_labels=read(DATA / "hippocampus" / "labels" / f.name, np.int32)[0],
-            moving_labels=read(DATA / "hippocampus" / "labels" / m.name, np.int32)[0],
-        ))
+        cases.append(
+            Case(
+                name=f"hippocampus_{f.name[12:15]}_{m.name[12:15]}",
+                fixed=fixed,
+                moving=moving,
+                fixed_grid=fixed_grid,
+                moving_grid=moving_grid,
+                preset="brain-mri",
+                start="center",
+                labels=(1, 2),
+                fixed_labels=read(DATA / "hippocampus" / "labels" / f.name, np.int32)[0],
+                moving_labels=read(DATA / "hippocampus" / "labels" / m.name, np.int32)[0],
+            )
+        )
     return cases
 
 
@@ -132,11 +146,21 @@ def lung_cases(limit: int | None) -> list[Case]:
     for name, grid in (("baseline", fixed_grid), ("followup", moving_grid)):
         text = (DATA / "lung_ct" / f"{name}_landmarks_index.txt").read_text().split()
         points.append(grid.index_to_point(np.array(text[2:], dtype=np.float64).reshape(-1, 3)))
-    return [Case(
-        name="lung_ct", fixed=fixed, moving=moving, fixed_grid=fixed_grid, moving_grid=moving_grid, preset="chest-ct",
-        start="affine", fixed_points=points[0], moving_points=points[1],
-        fixed_mask=read("lung_ct/baseline_mask.mha")[0] > 0, moving_mask=read("lung_ct/followup_mask.mha")[0] > 0,
-    )][:limit]
+    return [
+        Case(
+            name="lung_ct",
+            fixed=fixed,
+            moving=moving,
+            fixed_grid=fixed_grid,
+            moving_grid=moving_grid,
+            preset="chest-ct",
+            start="affine",
+            fixed_points=points[0],
+            moving_points=points[1],
+            fixed_mask=read("lung_ct/baseline_mask.mha")[0] > 0,
+            moving_mask=read("lung_ct/followup_mask.mha")[0] > 0,
+        )
+    ][:limit]
 
 
 def brain_t1_cases(limit: int | None) -> list[Case]:
@@ -146,11 +170,19 @@ def brain_t1_cases(limit: int | None) -> list[Case]:
     labels = read("brain_t1/subject_a_labels.nii.gz", np.int32)[0]
     cases = []
     for f, m in (("c", "b"), ("b", "a"), ("c", "a"), ("a", "b"))[:limit]:
-        cases.append(Case(
-            name=f"brain_t1_{m}_to_{f}", fixed=volumes[f][0], moving=volumes[m][0], fixed_grid=volumes[f][1],
-            moving_grid=volumes[m][1], preset="brain-mri", labels=BRAIN_LABELS,
-            fixed_labels=labels if f == "a" else None, moving_labels=labels if m == "a" else None,
-        ))
+        cases.append(
+            Case(
+                name=f"brain_t1_{m}_to_{f}",
+                fixed=volumes[f][0],
+                moving=volumes[m][0],
+                fixed_grid=volumes[f][1],
+                moving_grid=volumes[m][1],
+                preset="brain-mri",
+                labels=BRAIN_LABELS,
+                fixed_labels=labels if f == "a" else None,
+                moving_labels=labels if m == "a" else None,
+            )
+        )
     return cases
 
 
@@ -179,11 +211,19 @@ def ms_cases(limit: int | None) -> list[Case]:
     for f, m, reference, preset in pairs[:limit]:
         fixed, fixed_grid = read(f"brain_ms_longitudinal/patient01_{f}.nii.gz")
         moving, moving_grid = read(f"brain_ms_longitudinal/patient01_{m}.nii.gz")
-        cases.append(Case(
-            name=f"ms_{m}_to_{f}", fixed=fixed, moving=moving, fixed_grid=fixed_grid, moving_grid=moving_grid,
-            preset=preset, start="affine", reference=reference,
-            regions={"head": fixed > 0.1 * np.percentile(fixed, 99)},
-        ))
+        cases.append(
+            Case(
+                name=f"ms_{m}_to_{f}",
+                fixed=fixed,
+                moving=moving,
+                fixed_grid=fixed_grid,
+                moving_grid=moving_grid,
+                preset=preset,
+                start="affine",
+                reference=reference,
+                regions={"head": fixed > 0.1 * np.percentile(fixed, 99)},
+            )
+        )
     return cases
 
 
@@ -191,11 +231,20 @@ def abdomen_cases(limit: int | None) -> list[Case]:
     """CT slab and MR of two different people (another contrast and field of view), and the CT against its own slab."""
     ct, ct_grid = read("abdomen/ct_slab.nii.gz")
     mr, mr_grid = read("abdomen/mr.nii.gz")
-    return [Case(
-        name="abdomen_ct_to_mr", fixed=mr, moving=ct, fixed_grid=mr_grid, moving_grid=ct_grid, preset="multi-modal",
-        start="affine", labels=(1, 2, 3, 5, 6, 7), fixed_labels=read("abdomen/mr_labels.nii.gz", np.int32)[0],
-        moving_labels=read("abdomen/ct_slab_labels.nii.gz", np.int32)[0],
-    )][:limit]
+    return [
+        Case(
+            name="abdomen_ct_to_mr",
+            fixed=mr,
+            moving=ct,
+            fixed_grid=mr_grid,
+            moving_grid=ct_grid,
+            preset="multi-modal",
+            start="affine",
+            labels=(1, 2, 3, 5, 6, 7),
+            fixed_labels=read("abdomen/mr_labels.nii.gz", np.int32)[0],
+            moving_labels=read("abdomen/ct_slab_labels.nii.gz", np.int32)[0],
+        )
+    ][:limit]
 
 
 def load_set(name: str, limit: int | None = None) -> list[Case]:
@@ -209,8 +258,13 @@ def load_set(name: str, limit: int | None = None) -> list[Case]:
     import heads
 
     sets = {
-        "hippocampus": hippocampus_cases, "lung": lung_cases, "head": heads.stripped_cases,
-        "head_whole": heads.whole_cases, "brain_t1": brain_t1_cases, "ms": ms_cases, "abdomen": abdomen_cases,
+        "hippocampus": hippocampus_cases,
+        "lung": lung_cases,
+        "head": heads.stripped_cases,
+        "head_whole": heads.whole_cases,
+        "brain_t1": brain_t1_cases,
+        "ms": ms_cases,
+        "abdomen": abdomen_cases,
         "breathing": breathing.breathing_cases,
     }
     if name not in sets:

@@ -13,10 +13,24 @@ from scipy.ndimage import gaussian_filter, zoom
 CROP = (160, 192, 224)
 
 TISSUES = {
-    110: (2, 41, 251, 252, 253, 254, 255), 104: (7, 46), 100: (16, 28, 60, 512), 78: (3, 42), 76: (8, 47),
-    92: (10, 49), 80: (11, 50, 26, 58), 86: (12, 51), 98: (13, 52), 74: (17, 18, 53, 54), 60: (57, 77, 85, 530),
-    28: (4, 5, 14, 15, 24, 25, 43, 44, 72), 45: (30, 31, 62, 63, 136, 137, 163, 164, 502, 514),
-    85: (507, 508), 95: (511,), 55: (509,), 15: (515, 506), 90: (516,),
+    110: (2, 41, 251, 252, 253, 254, 255),
+    104: (7, 46),
+    100: (16, 28, 60, 512),
+    78: (3, 42),
+    76: (8, 47),
+    92: (10, 49),
+    80: (11, 50, 26, 58),
+    86: (12, 51),
+    98: (13, 52),
+    74: (17, 18, 53, 54),
+    60: (57, 77, 85, 530),
+    28: (4, 5, 14, 15, 24, 25, 43, 44, 72),
+    45: (30, 31, 62, 63, 136, 137, 163, 164, 502, 514),
+    85: (507, 508),
+    95: (511,),
+    55: (509,),
+    15: (515, 506),
+    90: (516,),
 }
 """Typical T1 mean (white matter 110) → labels. Unlisted labels take 70."""
 
@@ -77,8 +91,16 @@ def _case(pair: tuple[int, int], *, stripped: bool) -> cases.Case:
         grids.append(grid)
     name = f"head_{'stripped' if stripped else 'whole'}_{pair[0]:02d}_{pair[1]:02d}"
     return cases.Case(
-        name=name, fixed=images[0], moving=images[1], fixed_grid=grids[0], moving_grid=grids[1], preset="brain-mri",
-        start="affine", fixed_labels=maps[0], moving_labels=maps[1], labels=cases.BRAIN_LABELS,
+        name=name,
+        fixed=images[0],
+        moving=images[1],
+        fixed_grid=grids[0],
+        moving_grid=grids[1],
+        preset="brain-mri",
+        start="affine",
+        fixed_labels=maps[0],
+        moving_labels=maps[1],
+        labels=cases.BRAIN_LABELS,
     )
 
 

@@ -1,7 +1,7 @@
 """What a displacement is worth on a case: the same code for every method.
 
-The map is φ(x) = B(x + d(x)), x on the fixed grid, d in LPS mm, B the shared affine start (identity for a method that did
-its own). Labels, points and truth are those of the native images: one interpolation only.
+The map is φ(x) = B(x + d(x)), x on the fixed grid, d in LPS mm, B the shared affine start (identity for a method that
+did its own). Labels, points and truth are those of the native images: one interpolation only.
 """
 
 from __future__ import annotations
@@ -11,10 +11,7 @@ import numpy as np
 import torch
 from scipy.ndimage import map_coordinates
 
-try:
-    from SpatialRegularizationLib.evaluation.regularity import measure_regularity
-except ImportError:
-    measure_regularity = None
+from SpatialRegularizationLib.evaluation.regularity import measure_regularity
 
 
 def score(case: cases.Case, start: np.ndarray, displacement: np.ndarray) -> dict[str, object]:
@@ -72,8 +69,9 @@ def _dice(case: cases.Case, mapped: np.ndarray) -> dict[str, object]:
     best = np.zeros(case.fixed.shape, np.float32)
     linear = np.zeros(case.fixed.shape, np.int32)
     for label in np.unique(case.moving_labels):
-        share = map_coordinates((case.moving_labels == label).astype(np.float32), index, order=1, mode="constant",
-                                cval=float(label == 0))
+        share = map_coordinates(
+            (case.moving_labels == label).astype(np.float32), index, order=1, mode="constant", cval=float(label == 0)
+        )
         linear[share > best] = label
         np.maximum(best, share, out=best)
     figures: dict[str, object] = {}
@@ -111,18 +109,21 @@ def _errors(case: cases.Case, error: np.ndarray) -> dict[str, object]:
 def _regularity(case: cases.Case, displacement: np.ndarray) -> dict[str, object]:
     inverse = np.linalg.inv(case.fixed_grid.affine[:3, :3])
     u = torch.from_numpy(np.tensordot(inverse, displacement, 1).astype(np.float32))
-    if measure_regularity is None:
-        return {}
     whole = measure_regularity(u)
     figures: dict[str, object] = {
-        "folding_percent": whole.folding_percent, "folding_one_sided_percent": whole.folding_one_sided_percent,
-        "ndv_percent": whole.ndv_percent, "sd_log_j": whole.sd_log_j,
+        "folding_percent": whole.folding_percent,
+        "folding_one_sided_percent": whole.folding_one_sided_percent,
+        "ndv_percent": whole.ndv_percent,
+        "sd_log_j": whole.sd_log_j,
     }
     mask = case.fixed_labels > 0 if case.fixed_labels is not None else case.fixed_mask
     if mask is not None:
         inside = measure_regularity(u, mask=torch.from_numpy(mask))
-        figures |= {"folding_percent_mask": inside.folding_percent, "ndv_percent_mask": inside.ndv_percent,
-                    "sd_log_j_mask": inside.sd_log_j}
+        figures |= {
+            "folding_percent_mask": inside.folding_percent,
+            "ndv_percent_mask": inside.ndv_percent,
+            "sd_log_j_mask": inside.sd_log_j,
+        }
     return figures
 
 

@@ -26,8 +26,9 @@ def _prepare(**options: object) -> Callable[[Path], Callable[[], np.ndarray]]:
         moving = ants.image_read(str(folder / "moving.nii"))
 
         def register() -> np.ndarray:
-            result = ants.registration(fixed, moving, "SyNOnly", initial_transform="Identity",
-                                       outprefix=str(folder / "ants_"), **options)
+            result = ants.registration(
+                fixed, moving, "SyNOnly", initial_transform="Identity", outprefix=str(folder / "ants_"), **options
+            )
             warp = next(name for name in result["fwdtransforms"] if name.endswith("Warp.nii.gz"))
             return np.moveaxis(ants.image_read(warp).numpy(), -1, 0)
 
@@ -37,9 +38,13 @@ def _prepare(**options: object) -> Callable[[Path], Callable[[], np.ndarray]]:
 
 
 if __name__ == "__main__":
-    job.main({
-        "syn_mi": (MUTUAL_INFORMATION, _prepare()),
-        "syn_cc": (CROSS_CORRELATION, _prepare(syn_metric="CC", syn_sampling=2, reg_iterations=(40, 20, 0))),
-        "syn_cc_full": (CROSS_CORRELATION_FULL,
-                        _prepare(syn_metric="CC", syn_sampling=4, reg_iterations=(100, 70, 50, 20))),
-    })
+    job.main(
+        {
+            "syn_mi": (MUTUAL_INFORMATION, _prepare()),
+            "syn_cc": (CROSS_CORRELATION, _prepare(syn_metric="CC", syn_sampling=2, reg_iterations=(40, 20, 0))),
+            "syn_cc_full": (
+                CROSS_CORRELATION_FULL,
+                _prepare(syn_metric="CC", syn_sampling=4, reg_iterations=(100, 70, 50, 20)),
+            ),
+        }
+    )

@@ -33,8 +33,9 @@ def _prepare(name: str) -> Callable[[Path], Callable[[], np.ndarray]]:
     return prepare
 
 
-def _level(demons: sitk.ImageFilter, fixed: sitk.Image, moving: sitk.Image, shrink: int,
-           start: sitk.Image | None) -> sitk.Image:
+def _level(
+    demons: sitk.ImageFilter, fixed: sitk.Image, moving: sitk.Image, shrink: int, start: sitk.Image | None
+) -> sitk.Image:
     factors = [shrink if n >= 8 * shrink else 1 for n in fixed.GetSize()]
 
     def shrunk(image: sitk.Image) -> sitk.Image:
@@ -53,6 +54,8 @@ def _level(demons: sitk.ImageFilter, fixed: sitk.Image, moving: sitk.Image, shri
 
 
 if __name__ == "__main__":
-    filters = {"demons": "DiffeomorphicDemonsRegistrationFilter",
-               "demons_symmetric": "FastSymmetricForcesDemonsRegistrationFilter"}
+    filters = {
+        "demons": "DiffeomorphicDemonsRegistrationFilter",
+        "demons_symmetric": "FastSymmetricForcesDemonsRegistrationFilter",
+    }
     job.main({key: (RECIPE.format(name=name), _prepare(name)) for key, name in filters.items()})

@@ -43,8 +43,9 @@ def _prepare(*, lung: bool = False, affine: bool = False) -> Callable[[Path], Ca
         parameters = _parameters(lung, affine)
 
         def register() -> np.ndarray:
-            _, transform = itk.elastix_registration_method(fixed, moving, parameter_object=parameters,
-                                                           log_to_console=False, **options)
+            _, transform = itk.elastix_registration_method(
+                fixed, moving, parameter_object=parameters, log_to_console=False, **options
+            )
             field = itk.transformix_deformation_field(moving, transform)
             return np.moveaxis(itk.array_from_image(field).transpose(2, 1, 0, 3), -1, 0)
 
@@ -54,8 +55,10 @@ def _prepare(*, lung: bool = False, affine: bool = False) -> Callable[[Path], Ca
 
 
 if __name__ == "__main__":
-    job.main({
-        "elastix": (DEFAULT, _prepare()),
-        "elastix_affine": (AFFINE, _prepare(affine=True)),
-        "elastix_lung": (LUNG, _prepare(lung=True, affine=True)),
-    })
+    job.main(
+        {
+            "elastix": (DEFAULT, _prepare()),
+            "elastix_affine": (AFFINE, _prepare(affine=True)),
+            "elastix_lung": (LUNG, _prepare(lung=True, affine=True)),
+        }
+    )

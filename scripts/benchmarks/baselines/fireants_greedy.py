@@ -23,8 +23,15 @@ def _prepare(folder: Path) -> Callable[[], np.ndarray]:
 
     def register() -> np.ndarray:
         greedy = GreedyRegistration(
-            scales=[4, 2, 1], iterations=[200, 100, 25], fixed_images=fixed, moving_images=moving, cc_kernel_size=5,
-            deformation_type="compositive", smooth_grad_sigma=1, optimizer="adam", optimizer_lr=0.5,
+            scales=[4, 2, 1],
+            iterations=[200, 100, 25],
+            fixed_images=fixed,
+            moving_images=moving,
+            cc_kernel_size=5,
+            deformation_type="compositive",
+            smooth_grad_sigma=1,
+            optimizer="adam",
+            optimizer_lr=0.5,
         )
         greedy.optimize()
         greedy.save_as_ants_transforms(str(folder / "fireants_warp.nii.gz"))

@@ -1,7 +1,7 @@
 """This project's registration, run and measured like the others.
 
-Variant: `ours`, or `ours:field=value,...` with fields of RegistrationSettings over the case's preset. Without an `affine`
-among them the shared start is used and nothing else is aligned first; `ours:affine=affine` does its own start.
+Variant: `ours`, or `ours:field=value,...` with fields of RegistrationSettings over the case's preset. Without an
+`affine` among them the shared start is used and nothing else is aligned first; `ours:affine=affine` does its own start.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
-from SpatialRegularizationLib.geometry.transform import SpatialTransform  # noqa: E402
-from SpatialRegularizationLib.io.volumes import read_volume  # noqa: E402
-from SpatialRegularizationLib.registration.presets import preset_settings  # noqa: E402
-from SpatialRegularizationLib.registration.register import register  # noqa: E402
+from SpatialRegularizationLib.geometry.transform import SpatialTransform
+from SpatialRegularizationLib.io.volumes import read_volume
+from SpatialRegularizationLib.registration.presets import preset_settings
+from SpatialRegularizationLib.registration.register import register
 
 
 def overrides(variant: str) -> dict[str, object]:
