@@ -77,8 +77,6 @@ def settings_from(options: Mapping[str, Any], preset: str) -> RegistrationSettin
         base = preset_settings(preset)
         if options.get("iterations"):
             given["levels"] = _levels(base, options["iterations"])
-        if "lambda_max" in given and "lambda_floor" not in given:
-            given["lambda_floor"] = min(base.lambda_floor, given["lambda_max"])
         settings = replace(base, **given)
     except UsageError:
         raise
@@ -108,10 +106,10 @@ def check_pairs(inputs: Mapping[str, Path]) -> None:
             raise UsageError(f"--{given[0]}-{kind} needs --{missing}-{kind} to compare with: give both or neither.")
 
 
-def _levels(base: RegistrationSettings, steps: tuple[int, ...]) -> tuple[tuple[int, int], ...]:
+def _levels(base: RegistrationSettings, steps: tuple[int, ...]) -> tuple[tuple[int, int, int], ...]:
     if len(steps) != len(base.levels):
         raise UsageError(f"--iterations needs {len(base.levels)} numbers for this preset, got {len(steps)}.")
-    return tuple((shrink, n) for (shrink, _), n in zip(base.levels, steps, strict=True))
+    return tuple((image, velocity, n) for (image, velocity, _), n in zip(base.levels, steps, strict=True))
 
 
 def _as_options(message: str, given: Mapping[str, Any]) -> str:

@@ -49,13 +49,12 @@ class Free(nn.Module):
         """u of exp(velocity), voxels."""
         return integrate_velocity(self.velocity, steps=steps)
 
-    def lambda_map(self, u: Tensor) -> Tensor:
-        """λ*(u) on u's lattice: closed form at low resolution, upsampled linearly. No gradient is recorded."""
-        return low_resolution_lambda(u, self.optimal_lambda, pooling=self.lambda_pooling, spacing=self.spacing)
+    def lambda_map(self, field: Tensor) -> Tensor:
+        """λ* of a velocity or displacement, on its lattice: closed form at low resolution, upsampled linearly, no gradient."""
+        return low_resolution_lambda(field, self.optimal_lambda, pooling=self.lambda_pooling, spacing=self.spacing)
 
     def forward(self) -> Prediction:
-        u = self.integrate(steps=7)
-        return Prediction(StationaryVelocity(self.velocity), self.lambda_map(u))
+        return Prediction(StationaryVelocity(self.velocity), self.lambda_map(self.velocity))
 
 
 @torch.no_grad()

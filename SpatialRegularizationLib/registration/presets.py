@@ -24,12 +24,12 @@ _ALL = (
     Preset(
         "brain-mri",
         "brain MRI of one contrast, skull on or off; anatomy differs in detail, so fine levels and a small alpha-prime",
-        RegistrationSettings(levels=((4, 60), (2, 40), (1, 30)), global_search="off"),
+        RegistrationSettings(global_search="off"),
     ),
     Preset(
         "chest-ct",
         "breathing motion in chest CT; large displacements and sliding, so a global search and a wide window",
-        RegistrationSettings(intensity="ct", global_search="on", levels=((4, 60), (2, 60))),
+        RegistrationSettings(intensity="ct", global_search="on", levels=((8, 8, 60), (4, 4, 60), (2, 2, 60))),
     ),
     Preset(
         "abdomen-ct",
@@ -39,9 +39,9 @@ _ALL = (
     Preset(
         "cardiac-mri",
         "short-axis cine MRI between phases; few thick slices, same person, so no affine part",
-        RegistrationSettings(affine="none", levels=((2, 60), (1, 40))),
+        RegistrationSettings(affine="none", levels=((4, 4, 60), (2, 2, 60), (1, 2, 30))),
     ),
-    Preset("knee-mri", "knee MRI; rigid bones in soft tissue", RegistrationSettings(levels=((4, 60), (2, 60)))),
+    Preset("knee-mri", "knee MRI; rigid bones in soft tissue", RegistrationSettings(levels=((8, 8, 60), (4, 4, 60), (2, 2, 60)))),
     Preset(
         "multi-modal",
         "different modalities or contrasts (CT to MRI, T1 to T2); structure instead of intensity is compared",

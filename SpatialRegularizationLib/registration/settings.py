@@ -50,7 +50,12 @@ class RegistrationSettings:
     sigma_prime: float = _number(
         0.03, 0.0, 1e4, "", "Gaussian prior: 1/(2 sigma^2); larger keeps lambda nearer its mean"
     )
-    lambda_floor: float = _number(0.02, 0.0, 1e3, "", "smallest regularization weight, at most lambda-max")
+    lambda_floor: float = _number(
+        0.02, 0.0, 1.0, "", "smallest weight, as a share of lambda-max (lambda-mean for the Gaussian prior)"
+    )
+    lambda_pooling: int = _integer(
+        4, 1, 32, "voxels", "edge of the blocks of the velocity's lattice over which lambda is evaluated"
+    )
     affine: str = _choice(
         "affine", ("none", "center", "rigid", "affine"), "alignment before the deformable stage, by mutual information"
     )
@@ -59,12 +64,13 @@ class RegistrationSettings:
         ("auto", "on", "off"),
         "search for large displacements before the gradient descent; auto decides by the pair",
     )
-    levels: tuple[tuple[int, int], ...] = field(
-        default=((4, 60), (2, 40)),
-        metadata={"help": "coarse to fine: (shrink factor, steps) of each level", "unit": "voxels, steps"},
+    levels: tuple[tuple[int, int, int], ...] = field(
+        default=((8, 8, 60), (4, 4, 50), (2, 4, 40), (1, 2, 12)),
+        metadata={
+            "help": "coarse to fine: (image shrink, velocity shrink, steps) of each level, shrinks in working voxels",
+            "unit": "voxels, voxels, steps",
+        },
     )
-    velocity_shrink: int = _integer(2, 1, 8, "", "the velocity is this much coarser than the images of its level")
-    squaring_steps: int = _integer(7, 1, 12, "", "squarings in the integration of the velocity")
     learning_rate: float = _number(0.1, 1e-4, 10.0, "voxels", "step of the optimizer at each level")
     tolerance: float = _number(
         1e-4, 0.0, 0.1, "", "a level ends when the energy falls by less than this share in ten steps"
@@ -90,10 +96,6 @@ class RegistrationSettings:
             object.__setattr__(self, f.name, _checked(f.name, getattr(self, f.name), f.metadata, f.default))
         if self.lncc_window % 2 == 0:
             raise ValueError(f"lncc_window must be odd, got {self.lncc_window}; use {self.lncc_window + 1}.")
-        if self.lambda_floor > self.lambda_max:
-            raise ValueError(
-                f"lambda_floor must be at most lambda_max ({self.lambda_max:g}), got {self.lambda_floor:g}; lower it."
-            )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers, strings and lists, as they stand in report.json."""
@@ -151,17 +153,17 @@ def _checked_number(name: str, value: Any, rules: Mapping[str, Any]) -> float | 
     return rules["kind"](value)
 
 
-def _checked_levels(name: str, value: Any) -> tuple[tuple[int, int], ...]:
+def _checked_levels(name: str, value: Any) -> tuple[tuple[int, int, int], ...]:
     problem = (
-        f"{name} must be pairs of (shrink from 1 to 64, steps from 0 to 10000), coarse to fine, got {value!r}; "
-        "write for example ((4, 60), (2, 40))."
+        f"{name} must be triples of (image shrink, velocity shrink, steps) with shrinks from 1 to 64 and steps from 0 to "
+        f"10000, coarse to fine, got {value!r}; write for example ((4, 4, 60), (2, 4, 40))."
     )
     try:
-        levels = tuple((int(shrink), int(steps)) for shrink, steps in value)
+        levels = tuple((int(image), int(velocity), int(steps)) for image, velocity, steps in value)
     except (TypeError, ValueError):
         raise ValueError(problem) from None
-    shrinks = [shrink for shrink, _ in levels]
-    inside = all(1 <= shrink <= 64 and 0 <= steps <= 10000 for shrink, steps in levels)
-    if not levels or not inside or shrinks != sorted(shrinks, reverse=True):
+    inside = all(1 <= a <= 64 and 1 <= b <= 64 and 0 <= steps <= 10000 for a, b, steps in levels)
+    falling = all(later[n] <= earlier[n] for earlier, later in zip(levels, levels[1:]) for n in (0, 1))
+    if not levels or not inside or not falling:
         raise ValueError(problem)
     return levels

@@ -1,0 +1,159 @@
+"""Large motion: a discrete search over displacements before the gradient descent.
+
+Coarse to fine, at every lattice voxel p and for every candidate displacement d of a cube of radius R,
+
+    C(p, d) = local mean of |F(p) - M(p + d)|²,        F, M = MIND-SSC descriptors averaged onto the lattice,
+
+and the coupled convex regularisation (Steinbrücker et al., ICCV 2009; Heinrich et al., MICCAI 2014) of min_d C(p, d) + smooth(d):
+
+    d(p) ← argmin_d  C(p, d) + θ |d - u(p)|²,     u ← G * d,        θ growing
+
+The first lattice captures motion of R of its wide voxels wherever the image leads; later ones refine it with small radii.
+The answer is smoothed until it does not fold and turned into a stationary velocity, from which the descent starts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..fields.derivatives import jacobian_determinant
+from ..fields.resize import resize, resize_displacement, shrink
+from ..fields.sampling import warp
+from ..fields.smoothing import box_mean, gaussian_smooth
+from ..integrators.scaling_and_squaring import integrate_velocity, steps_for
+from ..integrators.sequence import compose
+from ..similarity.mind import mind_ssc
+from .instance import TensorPair
+
+COUPLINGS = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
+"""θ in units of the standard deviation of C, per squared lattice voxel."""
+SMALLEST_JACOBIAN = 0.1
+
+
+@dataclass(frozen=True)
+class SearchStage:
+    """One lattice of the search.
+
+    Args:
+        size: voxels along the longest axis.
+        radius: candidates lie within ± radius lattice voxels along every axis.
+    """
+
+    size: int
+    radius: int
+
+
+STAGES = (SearchStage(30, 5), SearchStage(44, 3), SearchStage(60, 2))
+
+
+@torch.no_grad()
+def search_displacement(
+    pair: TensorPair, stages: tuple[SearchStage, ...] = STAGES, *, tell: Callable[[float], None] | None = None
+) -> Tensor:
+    """Displacement (1, 3, *s) in voxels of the last stage's lattice, smooth, with J > `SMALLEST_JACOBIAN`."""
+    u = None
+    for number, stage in enumerate(stages):
+        at = pair.at_level(_factor(pair, stage.size))
+        fixed, moving = _features(pair, at)
+        shape = tuple(fixed.shape[2:])
+        u = fixed.new_zeros(1, 3, *shape) if u is None else resize_displacement(u, shape)
+        cost = _cost_volume(fixed, _read(moving, u, at.offset, stage.radius), stage.radius, at.mask)
+        step = _couple(cost, shape, stage.radius)
+        u = unfolded(compose(step, u) if number else step)
+        if tell is not None:
+            tell((number + 1) / len(stages))
+    return u
+
+
+def mind_distance(pair: TensorPair, u: Tensor) -> float:
+    """Mean squared difference of the descriptors on u's lattice after moving by u; tells whether a search has helped."""
+    at = pair.at_level(_factor(pair, max(u.shape[2:])))
+    fixed, moving = _features(pair, at)
+    difference = (fixed - warp(moving, resize_displacement(u, tuple(fixed.shape[2:])), offset=at.offset)).square()
+    difference = difference.mean(1, keepdim=True)
+    return float(difference.mean() if at.mask is None else (difference * at.mask).sum() / at.mask.sum().clamp(min=1))
+
+
+def velocity_of(u: Tensor, *, iterations: int = 40) -> Tensor:
+    """A stationary velocity v with exp(v) ≈ id + u, by descent on the mean squared difference from v = u."""
+    velocity = u.clone().requires_grad_()
+    optimizer = torch.optim.Adam([velocity], lr=0.1)
+    for _ in range(iterations):
+        optimizer.zero_grad()
+        residual = integrate_velocity(velocity, steps=steps_for(velocity, largest_step=0.5)) - u
+        residual.square().sum(1).mean().backward()
+        optimizer.step()
+    return velocity.detach()
+
+
+def _factor(pair: TensorPair, size: int) -> float:
+    longest = max(pair.fixed.shape[2:])
+    return max(1.0, (longest - 1) / (size - 1))
+
+
+def _features(pair: TensorPair, at: TensorPair) -> tuple[Tensor, Tensor]:
+    """Descriptors taken on a lattice twice as fine and averaged onto the stage's."""
+    fine = pair.at_level(max(1.0, _factor(pair, 2 * max(at.fixed.shape[2:]))))
+    fixed = shrink(mind_ssc(fine.fixed, dilation=1), tuple(at.fixed.shape[2:]))
+    moving = shrink(mind_ssc(fine.moving, dilation=1), tuple(at.moving.shape[2:]))
+    return fixed, moving
+
+
+def _read(moving: Tensor, u: Tensor, offset: tuple[float, ...], radius: int) -> Tensor:
+    """M(p + u(p)) on the fixed lattice grown by `radius` voxels on every side."""
+    grown = F.pad(u, (radius,) * 6, mode="replicate")
+    return warp(moving, grown, offset=tuple(o - radius for o in offset))
+
+
+def _cost_volume(fixed: Tensor, moving: Tensor, radius: int, mask: Tensor | None) -> Tensor:
+    """C as (candidates, 1, *s); where the mask is 0 every candidate costs the same."""
+    width = 2 * radius + 1
+    cost = fixed.new_empty(width**3, 1, *fixed.shape[2:])
+    for number, (a, b, c) in enumerate(torch.cartesian_prod(*[torch.arange(width)] * 3).tolist()):
+        part = moving[:, :, a : a + fixed.shape[2], b : b + fixed.shape[3], c : c + fixed.shape[4]]
+        torch.mean((fixed - part).square_(), dim=1, out=cost[number])
+    if mask is not None:
+        cost *= mask
+    return box_mean(cost, 3)
+
+
+def _couple(cost: Tensor, shape: tuple[int, ...], radius: int) -> Tensor:
+    """Coupled convex regularisation of argmin C: (1, 3, *shape), lattice voxels."""
+    axis = torch.arange(-radius, radius + 1, device=cost.device)
+    candidates = torch.cartesian_prod(axis, axis, axis).to(cost.dtype)
+    flat = cost.flatten(1)
+    scale = float(flat.std())
+    u = flat.new_zeros(3, flat.shape[1])
+    for number, coupling in enumerate(COUPLINGS):
+        theta = coupling * scale if number else 0.0
+        best = _argmin(flat, candidates, u, theta)
+        field = candidates[best].T.reshape(1, 3, *shape)
+        u = gaussian_smooth(box_mean(field, 3), (1.0,) * 3)[0].flatten(1)
+    return u.view(1, 3, *shape)
+
+
+def _argmin(cost: Tensor, candidates: Tensor, u: Tensor, theta: float, block: int = 4096) -> Tensor:
+    """argmin_d C(p, d) + θ |d - u(p)|², a block of voxels at a time."""
+    best = torch.empty(cost.shape[1], dtype=torch.long, device=cost.device)
+    squared = candidates.square().sum(1, keepdim=True)
+    for start in range(0, cost.shape[1], block):
+        part = slice(start, start + block)
+        total = cost[:, part]
+        if theta > 0:  # |u|² does not depend on d
+            total = total + theta * (squared - 2 * candidates @ u[:, part])
+        best[part] = total.argmin(0)
+    return best
+
+
+def unfolded(u: Tensor) -> Tensor:
+    """u, smoothed as often as it takes for its Jacobian determinant to stay above `SMALLEST_JACOBIAN`."""
+    for _ in range(12):
+        if float(jacobian_determinant(u).min()) > SMALLEST_JACOBIAN:
+            return u
+        u = gaussian_smooth(u, (1.0,) * 3)
+    return resize(resize(u, tuple(max(2, n // 8) for n in u.shape[2:])), tuple(u.shape[2:]))

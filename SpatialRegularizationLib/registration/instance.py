@@ -1,0 +1,122 @@
+"""Per-pair registration: gradient descent on the velocity of one pair, coarse to fine, λ in closed form.
+
+    minimise over v:   D(fixed, moving∘exp(v)) + R(v, λ*(v)) - log p(λ*(v))
+
+λ* minimises the energy for the present v (`models/free.py`), so the gradient for v is that of the first two terms at
+fixed λ (the envelope theorem). Every tensor here is in voxels.
+
+Deviates: the paper's networks are trained with R of the displacement u = exp(v) - id. A pair that is optimised to the end
+would find what that leaves free: |∇u| stays below 1 however far tissue is compressed, so the compression to nothing is
+cheap. ∇v is the logarithm of the local strain, the same for small deformations, and grows without bound towards a fold.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..fields.resize import resample_axes, resize_displacement, shrink
+from ..fields.sampling import warp
+from ..fields.smoothing import gaussian_smooth
+from ..integrators.scaling_and_squaring import steps_for
+from ..models.free import Free
+from ..objective import Energy, Objective
+
+
+@dataclass(frozen=True)
+class TensorPair:
+    """Two images on lattices of the same voxel size.
+
+    Args:
+        fixed: (1, C, *s).
+        moving: (1, C, *t); may reach beyond the fixed lattice.
+        offset: where fixed voxel 0 lies in the moving lattice, voxels along each axis.
+        mask: (1, 1, *s), 1 where the similarity counts; None: everywhere.
+        extent: length of the fixed lattice between its end voxels along each axis, in any unit; None: cubic voxels.
+    """
+
+    fixed: Tensor
+    moving: Tensor
+    offset: tuple[float, ...]
+    mask: Tensor | None = None
+    extent: tuple[float, ...] | None = None
+
+    def at_level(self, factor: float) -> TensorPair:
+        """The pair on a lattice `factor` times coarser along every axis (smoothed against aliasing)."""
+        shape = level_shape(tuple(self.fixed.shape[2:]), factor)
+        if shape == tuple(self.fixed.shape[2:]):
+            return self
+        step = tuple((n - 1) / (m - 1) if m > 1 else 1.0 for n, m in zip(self.fixed.shape[2:], shape, strict=True))
+        sigma = tuple(0.5 * max(0.0, f * f - 1) ** 0.5 for f in step)
+        margin = tuple(int(o / f + 1e-9) for o, f in zip(self.offset, step, strict=True))
+        start = tuple(o - m * f for o, m, f in zip(self.offset, margin, step, strict=True))
+        count = tuple(
+            max(1, int((n - 1 - b) / f + 1e-9) + 1)
+            for n, b, f in zip(self.moving.shape[2:], start, step, strict=True)
+        )
+        moving = resample_axes(gaussian_smooth(self.moving, sigma), start, step, count)
+        mask = None if self.mask is None else (shrink(self.mask, shape) >= 0.5).to(self.mask.dtype)
+        return TensorPair(shrink(self.fixed, shape), moving, tuple(float(m) for m in margin), mask, self.extent)
+
+
+def level_shape(shape: tuple[int, ...], factor: float) -> tuple[int, ...]:
+    """Voxels per axis on a lattice `factor` times coarser; thin axes keep at least 8 voxels (or what they have)."""
+    return tuple(min(n, max(8, round((n - 1) / factor) + 1)) for n in shape)
+
+
+@dataclass(frozen=True)
+class Descent:
+    """How one level is minimised.
+
+    Args:
+        iterations: most steps.
+        learning_rate: Adam's step, voxels of the velocity's lattice.
+        tolerance: the level ends when the mean energy of the last ten steps has fallen by less than this share of
+            what it fell since the start of the level; 0 never ends early.
+        largest_step: voxels; decides the number of squarings from the fastest velocity.
+    """
+
+    iterations: int
+    learning_rate: float = 0.1
+    tolerance: float = 0.0
+    largest_step: float = 0.5
+
+
+def descend(
+    free: Free,
+    pair: TensorPair,
+    objective: Objective,
+    descent: Descent,
+    *,
+    on_step: Callable[[int, dict[str, float]], None] | None = None,
+) -> list[dict[str, float]]:
+    """Minimises the objective over `free.velocity` in place; returns the energies of every step."""
+    optimizer = torch.optim.Adam(free.parameters(), lr=descent.learning_rate, betas=(0.9, 0.99))
+    history: list[dict[str, float]] = []
+    shape = tuple(pair.fixed.shape[2:])
+    for step in range(descent.iterations):
+        optimizer.zero_grad(set_to_none=True)
+        u = free.integrate(steps=steps_for(free.velocity, largest_step=descent.largest_step))
+        full = u if tuple(u.shape[2:]) == shape else resize_displacement(u, shape)
+        warped = warp(pair.moving, full, offset=pair.offset)
+        energy = objective(warped, pair.fixed, free.velocity, free.lambda_map(free.velocity), pair.mask)
+        energy.total.backward()
+        optimizer.step()
+        history.append(energy.numbers())
+        if on_step is not None:
+            on_step(step, history[-1])
+        if descent.tolerance > 0 and _converged(history, descent.tolerance):
+            break
+    return history
+
+
+def _converged(history: Sequence[dict[str, float]], tolerance: float) -> bool:
+    if len(history) < 20:
+        return False
+    totals = [h["total"] for h in history]
+    now, before, start = sum(totals[-10:]) / 10, sum(totals[-20:-10]) / 10, totals[0]
+    return before - now < tolerance * max(start - now, 1e-12)

@@ -1,0 +1,94 @@
+"""From two volumes in patient space to two tensors on one lattice: the door into voxels.
+
+The fixed image is brought onto the working lattice. The moving image is read once through the affine start onto a lattice
+with the same voxels that reaches as far beyond the fixed field of view as the moving image does (at most `MARGIN_MM`), so
+that anatomy outside of the fixed field of view can still move in.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..fields.resize import shrink
+from ..fields.sampling import sample_linear
+from ..fields.smoothing import gaussian_smooth
+from ..geometry.grid import Grid
+from ..geometry.volume import Volume
+from .instance import TensorPair
+from .mapping import affine_coordinates
+
+MARGIN_MM = 60.0
+PLANES_VOXELS = 1 << 20
+
+
+def working_pair(
+    images: tuple[Volume, Volume],
+    masks: tuple[Volume | None, Volume | None],
+    grid: Grid,
+    affine: np.ndarray,
+    *,
+    device: torch.device,
+    dtype: torch.dtype,
+) -> TensorPair:
+    """Both prepared images on the working lattice.
+
+    Args:
+        images: fixed and moving, intensities prepared, (1, i, j, k) float.
+        masks: of each, on its image's grid, or None.
+        grid: working lattice, same end voxels as the fixed grid.
+        affine: B, 4x4 LPS mm, fixed to moving.
+        device, dtype: of the result.
+    """
+    fixed, moving = images
+    wide, offset = _grown(grid, moving.grid, affine)
+    reach = _read(moving, wide, affine, fill=float(moving.data.min()))
+    mask = None if masks[0] is None else (shrink(masks[0].data[None].to(dtype), grid.shape) >= 0.5).to(dtype)
+    if masks[1] is not None:
+        inside = _read(masks[1].with_data(masks[1].data.to(torch.float32)), wide, affine, fill=0.0, smooth=False)
+        window = tuple(slice(o, o + n) for o, n in zip(offset, grid.shape, strict=True))
+        inside = (inside[(slice(None), slice(None), *window)] >= 0.5).to(dtype)
+        mask = inside if mask is None else mask * inside
+    return TensorPair(
+        shrink(fixed.data[None].to(device=device, dtype=dtype), grid.shape),
+        reach.to(device=device, dtype=dtype),
+        tuple(float(o) for o in offset),
+        None if mask is None else mask.to(device),
+        grid.extent,
+    )
+
+
+def _grown(grid: Grid, moving: Grid, affine: np.ndarray) -> tuple[Grid, tuple[int, ...]]:
+    """The working lattice extended to where the moving image has data, and where voxel 0 of the original lies in it."""
+    ends = [(0, n - 1) for n in moving.shape]
+    corners = moving.index_to_point(np.array(list(itertools.product(*ends))))
+    back = np.linalg.inv(affine)
+    index = grid.point_to_index(corners @ back[:3, :3].T + back[:3, 3])
+    most = [int(MARGIN_MM / s) for s in grid.spacing]
+    low = [min(m, max(0, math.ceil(-v))) for v, m in zip(index.min(0), most, strict=True)]
+    high = [
+        min(m, max(0, math.ceil(v - (n - 1)))) for v, n, m in zip(index.max(0), grid.shape, most, strict=True)
+    ]
+    shape = tuple(n + a + b for n, a, b in zip(grid.shape, low, high, strict=True))
+    origin = tuple(grid.index_to_point(-np.array(low, dtype=float)))
+    return Grid(shape, grid.spacing, origin, grid.direction), tuple(low)
+
+
+def _read(volume: Volume, grid: Grid, affine: np.ndarray, *, fill: float, smooth: bool = True) -> Tensor:
+    """volume(B x) on the voxels of a grid, smoothed first where the grid is coarser: (1, 1, *grid.shape)."""
+    matrix = np.linalg.inv(volume.grid.affine) @ affine @ grid.affine
+    data = volume.data[None].to(torch.float32)
+    if smooth:
+        steps = np.abs(matrix[:3, :3]).max(1)
+        data = gaussian_smooth(data, tuple(0.5 * math.sqrt(max(0.0, s * s - 1)) for s in steps))
+    out = torch.empty(1, 1, *grid.shape)
+    planes = max(1, PLANES_VOXELS // max(1, math.prod(grid.shape[1:])))
+    for start in range(0, grid.shape[0], planes):
+        part = slice(start, min(start + planes, grid.shape[0]))
+        positions = affine_coordinates(matrix, grid.shape, part).to(torch.float32)
+        out[:, :, part] = sample_linear(data, positions[None], fill=fill)
+    return out
