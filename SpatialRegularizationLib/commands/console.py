@@ -161,6 +161,6 @@ def _duration(seconds: float) -> str:
 
 def _terminal_columns() -> int:
     try:
-        return os.get_terminal_size(2).columns
+        return os.get_terminal_size(2).columns or 80
     except OSError:
         return 80

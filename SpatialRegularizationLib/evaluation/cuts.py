@@ -51,12 +51,24 @@ class Cuts:
         return self.slices[plane][SLICES // 2]
 
     def worst_fold(self) -> np.ndarray | None:
-        """Voxel index (3,) of the most negative Jacobian determinant, or None without folds."""
+        """Voxel (3,) of the fixed grid nearest to the most negative Jacobian determinant, or None without folds."""
         jacobian = self.registration.jacobian.data[0]
         lowest = int(jacobian.argmin())
         if float(jacobian.reshape(-1)[lowest]) > 0:
             return None
-        return np.array(np.unravel_index(lowest, tuple(jacobian.shape)))
+        index = np.unravel_index(lowest, tuple(jacobian.shape))
+        scale = [(n - 1) / max(m - 1, 1) for n, m in zip(self.grid.shape, jacobian.shape, strict=True)]
+        return np.rint(np.multiply(index, scale)).astype(int)
+
+    def field_slice(self, plane: int, number: int) -> int:
+        """The slice of the deformation's lattice (same end voxels, perhaps coarser) at a slice of the fixed grid."""
+        axis = self.planes[plane].axes[2]
+        fixed, own = self.grid.shape[axis], self.registration.jacobian.grid.shape[axis]
+        return round(number * (own - 1) / max(fixed - 1, 1))
+
+    def field(self, data: torch.Tensor, plane: int, number: int) -> np.ndarray:
+        """A cut of data (i, j, k) on the lattice of the deformation, at slice `number` of the fixed grid."""
+        return self.planes[plane].cut(data, self.field_slice(plane, number))
 
     def fixed(self, plane: int, number: int) -> np.ndarray:
         """Fixed image, window scaled to [0, 1]."""

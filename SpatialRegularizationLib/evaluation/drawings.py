@@ -26,8 +26,8 @@ def deformation_lines(plane: Plane, inverse: DisplacementField, number: int) -> 
 
     Args:
         plane: the cut.
-        inverse: d_inv on the fixed grid, mm LPS.
-        number: slice number.
+        inverse: d_inv, mm LPS, on the fixed grid or on one with the same end voxels.
+        number: slice number of that grid.
 
     Returns:
         An <svg> in millimeters of the picture.
@@ -37,8 +37,9 @@ def deformation_lines(plane: Plane, inverse: DisplacementField, number: int) -> 
     vectors = np.stack([plane.cut(inverse.vectors[c], number) for c in range(3)])
     down, right = (direction[:, plane.axes[a]] * (-1 if plane.flips[a] else 1) for a in (0, 1))
     rows, columns = vectors.shape[1:]
-    y = ((np.arange(rows) + 0.5) * height / rows)[:, None] + np.tensordot(down, vectors, 1)
-    x = ((np.arange(columns) + 0.5) * width / columns)[None, :] + np.tensordot(right, vectors, 1)
+    spacing = [inverse.grid.spacing[a] for a in plane.axes[:2]]
+    y = _centers(rows, height, spacing[0])[:, None] + np.tensordot(down, vectors, 1)
+    x = _centers(columns, width, spacing[1])[None, :] + np.tensordot(right, vectors, 1)
     step = max(height, width) / GRID_LINES
     lines = [_polyline(x[r, :], y[r, :]) for r in _positions(rows, height, step)]
     lines += [_polyline(x[:, c], y[:, c]) for c in _positions(columns, width, step)]
@@ -133,6 +134,11 @@ def _positions(count: int, size: float, step: float) -> np.ndarray:
     """Voxel rows (or columns) about `step` mm apart, the last one included."""
     stride = max(1, round(step / (size / count)))
     return np.unique(np.append(np.arange(0, count, stride), count - 1))
+
+
+def _centers(count: int, size: float, spacing: float) -> np.ndarray:
+    """Where voxel centers lie along an edge of `size` mm, when the first and last are equally far from its ends."""
+    return (size - (count - 1) * spacing) / 2 + np.arange(count) * spacing
 
 
 def _polyline(x: np.ndarray, y: np.ndarray) -> str:

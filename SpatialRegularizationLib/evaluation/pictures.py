@@ -167,12 +167,14 @@ def _outline_row(cuts: Cuts) -> Row | None:
 
 
 def _lambda_row(cuts: Cuts, numbers: list[int]) -> Row | None:
-    weights, top = cuts.registration.lambda_map.data[0], cuts.registration.settings.lambda_max
-    if float(weights.max() - weights.min()) < 1e-6:
+    weights, settings = cuts.registration.lambda_map.data[0], cuts.registration.settings
+    highest = float(weights.max())
+    if highest - float(weights.min()) < 1e-6:
         return None
+    top = settings.lambda_max if settings.prior == "beta" else float(f"{highest:.2g}")
 
     def draw(plane: int, number: int) -> Picture:
-        cut = shrunk(cuts.planes[plane].cut(weights, number))
+        cut = shrunk(cuts.field(weights, plane, number))
         uri = data_uri(indices(cut, 0, top), WEIGHT)
         return Picture(uri, f"Weight map, {cuts.planes[plane].name.lower()}", _anatomy(cuts, plane, number))
 
@@ -193,7 +195,7 @@ def _jacobian_row(cuts: Cuts, numbers: list[int]) -> Row:
     limit = math.log(factor)
 
     def draw(plane: int, number: int) -> Picture:
-        cut = cuts.planes[plane].cut(jacobian, number)
+        cut = cuts.field(jacobian, plane, number)
         folded = shrunk((cut <= 0).astype(np.float32)) > 0
         log = shrunk(np.log(np.maximum(cut, 1e-9)))
         uri = data_uri(indices(log, -limit, limit, marked=folded), VOLUME_CHANGE)
@@ -214,8 +216,8 @@ def _grid_row(cuts: Cuts, numbers: list[int]) -> Row:
 
     def draw(plane: int, number: int) -> Picture:
         view = cuts.planes[plane]
-        lines = deformation_lines(view, registration.inverse, number)
-        folds = fold_marks(view.cut(registration.jacobian.data[0], number))
+        lines = deformation_lines(view, registration.inverse, cuts.field_slice(plane, number))
+        folds = fold_marks(cuts.field(registration.jacobian.data[0], plane, number))
         picture = _gray(0.55 * cuts.moving(plane, number, "after"))
         return Picture(picture, f"Deformation grid, {view.name.lower()}", lines + folds)
 

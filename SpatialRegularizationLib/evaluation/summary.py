@@ -15,6 +15,7 @@ import torch
 from .. import __version__
 
 if TYPE_CHECKING:
+    from ..geometry.displacement import DisplacementField
     from ..geometry.volume import Volume
     from ..registration.result import Registration
 
@@ -48,7 +49,7 @@ def summary(registration: Registration, command: str) -> dict[str, Any]:
         "command": command,
         "settings": registration.settings.to_dict(),
         "notes": list(registration.notes),
-        "displacement_mm": displacement_figures(registration),
+        "displacement_mm": length_figures(registration.displacement),
         "affine": np.asarray(registration.affine, dtype=float).tolist(),
         "fixed": _geometry(registration.fixed),
         "moving": _geometry(registration.moving),
@@ -56,12 +57,12 @@ def summary(registration: Registration, command: str) -> dict[str, Any]:
         "conventions": CONVENTIONS,
         "versions": versions(),
     }
-    return _plain(content)
+    return plain(content)
 
 
-def displacement_figures(registration: Registration) -> dict[str, float]:
-    """Mean, 95th percentile and maximum of |d| in mm (nonlinear part, whole fixed grid)."""
-    length = registration.displacement.magnitude().reshape(-1)
+def length_figures(field: DisplacementField) -> dict[str, float]:
+    """Mean, 95th percentile and maximum of |d| in mm over all voxels of the field."""
+    length = field.magnitude().reshape(-1)
     sample = length[:: max(1, length.numel() // 1_000_000)]
     return {
         "mean": float(length.mean()),
@@ -91,12 +92,12 @@ def _geometry(volume: Volume) -> dict[str, Any]:
     }
 
 
-def _plain(value: Any) -> Any:
-    """Only what JSON knows."""
+def plain(value: Any) -> Any:
+    """The same content in types that JSON knows; NaN and infinity become None."""
     if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     if isinstance(value, (np.floating, np.integer)):
         value = value.item()
     if isinstance(value, float) and not math.isfinite(value):

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 SIMILARITY_NAMES = {
-    "lncc": ("Local correlation (LNCC)", "1 is perfect; unrelated images are near 0.", True),
-    "mse": ("Mean squared difference", "0 is perfect.", False),
-    "mind": ("Structural difference (MIND-SSC)", "0 is perfect.", False),
+    "lncc": ("Local correlation (LNCC)", "1 is perfect; unrelated images are near 0."),
+    "mse": ("Mean squared difference, negative", "0 is perfect, lower is less alike."),
+    "mind": ("Structural likeness (MIND-SSC)", "1 is perfect."),
 }
-"""Name, what is good, whether higher is better."""
+"""Name, and what is good; larger is more alike for each."""
 
 
 @dataclass(frozen=True)
@@ -101,8 +101,8 @@ def _similarity(content: dict[str, Any]) -> Figure | None:
     before, after = content["similarity_before"], content["similarity_after"]
     if after is None:
         return None
-    name, good, higher = SIMILARITY_NAMES[content["settings"]["similarity"]]
-    better = before is None or (after >= before if higher else after <= before)
+    name, good = SIMILARITY_NAMES[content["settings"]["similarity"]]
+    better = before is None or after >= before
     return Figure(
         name,
         "" if before is None else f"{before:.3f}",

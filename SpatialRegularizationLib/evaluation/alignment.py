@@ -1,0 +1,52 @@
+"""How well any transform aligns two images, measured the same way whoever made it."""
+
+from __future__ import annotations
+
+import torch
+
+from ..geometry.displacement import DisplacementField
+from ..geometry.grid import Grid
+from ..geometry.transform import SpatialTransform
+from ..geometry.volume import Volume
+from ..registration.prepare import prepare_intensity, working_grid
+from ..registration.resample import resample, total_displacement
+from ..similarity.lncc import local_ncc
+
+MOST_VOXELS = 12_000_000
+"""Similarity of larger images is taken on a coarser lattice."""
+
+
+def lncc_of(
+    fixed: Volume, moving: Volume, transform: SpatialTransform, *, mask: Volume | None = None, window: int = 9
+) -> float:
+    """Mean squared local correlation of the fixed and the warped image, 0 to 1, on the fixed grid.
+
+    Args:
+        fixed, moving: (1, i, j, k).
+        transform: φ, fixed points to moving points.
+        mask: on the fixed grid, voxels > 0 count; None counts all.
+        window: odd side of the window, voxels.
+    """
+    grid = working_grid(fixed.grid, max_voxels=MOST_VOXELS)
+    images = [prepare_intensity(image, "percentile") for image in (fixed, moving)]
+    reference = resample(images[0], None, grid)
+    warped = resample(images[1], transform, grid, fill=float(images[1].data.min()))
+    inside = None if mask is None else resample(mask, None, grid, nearest=True).data[None].to(torch.float32)
+    with torch.no_grad():
+        return float(local_ncc(warped.data[None], reference.data[None], window=window, mask=inside))
+
+
+def displacement_of(transform: SpatialTransform, grid: Grid) -> tuple[DisplacementField, str]:
+    """The displacement whose regularity is measured, on the fixed grid, and one sentence about it.
+
+    For φ(x) = B(x + d(x)) it is d, for the other order φ(x) - x, which includes the affine map.
+    """
+    field = transform.displacement
+    if field is None:
+        return DisplacementField.zeros(grid), "The transform is affine: there is no nonlinear part."
+    if transform.affine_first and transform.has_affine:
+        return total_displacement(transform, grid), "Regularity of the whole transform, the affine part included."
+    if field.grid.matches(grid):
+        return field, "Regularity of the nonlinear part, on the fixed grid."
+    moved = total_displacement(SpatialTransform(displacement=field), grid)
+    return moved, "Regularity of the nonlinear part, interpolated onto the fixed grid from the grid of the field."
