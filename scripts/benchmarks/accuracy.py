@@ -157,11 +157,13 @@ def collect(options: argparse.Namespace) -> list[dict[str, object]]:
         for name in ["start", *options.methods]:
             key = (name, case.name)
             kept = CACHE / "fields" / f"{name}_{case.name}.npz"
-            if key not in known or options.again or (options.rescore and (name == "start" or kept.exists())):
+            failed = "error" in known.get(key, {}) and "stopped after" not in known[key]["error"]
+            rescore = options.rescore and (name == "start" or kept.exists())
+            if key not in known or failed or options.again or rescore:
                 start = shared_start(case) if start is None else start
                 if name == "start":
                     figures = scoring.identity_score(case, start)
-                elif options.rescore and key in known and kept.exists():
+                elif rescore and key in known:
                     field = np.load(kept)
                     figures = known[key] | scoring.score(case, field["start"], field["displacement"])
                 else:
@@ -176,7 +178,8 @@ def collect(options: argparse.Namespace) -> list[dict[str, object]]:
 
 
 def summarise(lines: list[dict[str, object]], keys: tuple[str, ...]) -> dict[str, dict[str, float]]:
-    """Median of every figure per method over the cases where it ran, and the paired median ratio of seconds to ours."""
+    """Medians per method over the pairs where it ran; beside ours: mean difference of the first figure, median ratio of
+    seconds, both over the pairs where both ran."""
     methods = list(dict.fromkeys(line["method"] for line in lines))
     ours = {line["case"]: line for line in lines if line["method"] == "ours" and "error" not in line}
     table = {}
@@ -186,12 +189,12 @@ def summarise(lines: list[dict[str, object]], keys: tuple[str, ...]) -> dict[str
         row = {key: float(np.median([line[key] for line in good])) for key in known}
         row |= {"mean_" + key: float(np.mean([line[key] for line in good])) for key in known[:1]}
         row |= {"pairs": len(good), "failed": sum(line["method"] == name for line in lines) - len(good)}
-        ratios = [
-            line["seconds"] / ours[line["case"]]["seconds"]
-            for line in good
-            if line["case"] in ours and "seconds" in line
-        ]
-        table[name] = row | ({"seconds_over_ours": float(np.median(ratios))} if ratios else {})
+        both = [(line, ours[line["case"]]) for line in good if line["case"] in ours and name != "ours"]
+        if both:
+            row[f"ours_minus_this_{keys[0]}"] = float(np.mean([mine[keys[0]] - other[keys[0]] for other, mine in both]))
+        if both and "seconds" in both[0][0]:
+            row["seconds_over_ours"] = float(np.median([other["seconds"] / mine["seconds"] for other, mine in both]))
+        table[name] = row
     return table
 
 

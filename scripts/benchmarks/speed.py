@@ -19,7 +19,8 @@ import harness
 
 from SpatialRegularizationLib.evaluation.phantom import two_subjects
 from SpatialRegularizationLib.registration.presets import preset_settings
-from SpatialRegularizationLib.registration.register import Companions, register
+from SpatialRegularizationLib.registration.register import register
+from SpatialRegularizationLib.registration.result import Companions
 
 
 def main() -> None:
