@@ -44,7 +44,7 @@ class Cuts:
         affine = SpatialTransform(registration.affine, None)
         self.has_affine = not np.allclose(registration.affine, np.eye(4), atol=1e-9)
         self.image = registration.moving.to(torch.float32)
-        self.starts = {"before": None, "affine": affine}
+        self.transforms = {"before": None, "affine": affine, "after": registration.transform}
 
     def middle(self, plane: int) -> int:
         """The slice number shown in every row."""
@@ -76,13 +76,9 @@ class Cuts:
 
     def moving(self, plane: int, number: int, state: str) -> np.ndarray:
         """Moving image "before" (as stored), after the "affine" part, or "after"; NaN outside its field of view."""
-        if state == "after":
-            cut = self.planes[plane].cut(self.registration.warped.data[0], number)
-        else:
-            grid = self.planes[plane].slice_grid(self.grid, number)
-            image = resample(self.image, self.starts[state], grid, fill=math.nan)
-            cut = self.planes[plane].cut(image.data[0], 0)
-        return scaled(shrunk(cut), self.moving_window)
+        grid = self.planes[plane].slice_grid(self.grid, number)
+        image = resample(self.image, self.transforms[state], grid, fill=math.nan)
+        return scaled(shrunk(self.planes[plane].cut(image.data[0], 0)), self.moving_window)
 
 
 def intensity_window(volume: Volume) -> tuple[float, float]:

@@ -190,7 +190,7 @@ def _jacobian_row(cuts: Cuts, numbers: list[int]) -> Row:
     jacobian = cuts.registration.jacobian.data[0]
     positive = jacobian[jacobian > 0].to(torch.float32)
     sample = positive[:: max(1, positive.numel() // 200_000)].log().abs().cpu().numpy()
-    reach = float(np.percentile(sample, 99.5)) if sample.size else 1.0
+    reach = float(np.percentile(sample, 98)) if sample.size else 1.0
     factor = next((f for f in (1.1, 1.25, 1.5, 2.0, 3.0, 4.0) if math.log(f) >= reach), 8.0)
     limit = math.log(factor)
 
