@@ -17,7 +17,7 @@ from ..io.results import read_report, write_text
 from .console import Console, UsageError, one_sentence
 from .job import Job, check_pairs, settings_from
 from .options import INPUTS
-from .register import check_device, check_folder, perform
+from .pair import check_device, check_folder, perform
 
 FILE_COLUMNS = ("fixed", "moving", *INPUTS, "initial")
 COLUMNS = (*FILE_COLUMNS, "name", "preset")

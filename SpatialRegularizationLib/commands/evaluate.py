@@ -17,7 +17,6 @@ from ..evaluation.summary import length_figures, plain, versions
 from ..evaluation.verdicts import figures_of
 from ..geometry.transform import SpatialTransform
 from ..geometry.volume import Volume
-from ..io.points import read_points
 from ..io.results import write_text
 from ..io.transforms import read_transform
 from ..io.volumes import read_volume
@@ -27,6 +26,7 @@ from ..registration.scores import check_companions, landmark_scores, overlap_sco
 from .apply import check_file, transform_file
 from .console import Console, UsageError
 from .job import check_pairs
+from .pair import read_companions
 
 DEFAULT_WINDOW = 9
 
@@ -46,7 +46,7 @@ def run(options: argparse.Namespace, console: Console, arguments: Sequence[str])
     fixed, moving = read_volume(options.fixed), read_volume(options.moving)
     check_image(fixed, "fixed image")
     check_image(moving, "moving image")
-    companions = _companions(inputs, fixed, moving)
+    companions = read_companions(inputs, fixed, moving)
     check_companions(companions, fixed.grid, moving.grid)
     console.step("Measuring")
     content = measure(transform, fixed, moving, companions, window=options.lncc_window or DEFAULT_WINDOW)
@@ -102,16 +102,6 @@ def measure(
         "settings": {"similarity": "lncc", "lncc_window": window},
         "notes": [note],
     }
-
-
-def _companions(inputs: dict[str, Path], fixed: Volume, moving: Volume) -> Companions:
-    found = {}
-    for name, path in inputs.items():
-        if name.endswith("points"):
-            found[name] = read_points(path, grid=(fixed if name.startswith("fixed") else moving).grid).positions
-        else:
-            found[name] = read_volume(path, labels=name.endswith("labels"))
-    return Companions(**found)
 
 
 def _text(content: dict[str, Any], fixed: Volume) -> str:

@@ -1,0 +1,78 @@
+"""Registering one pair of files into its result folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..evaluation.summary import summary
+from ..geometry.volume import Volume
+from ..io.points import read_points
+from ..io.results import check_destination, write_result
+from ..io.transforms import read_transform
+from ..io.volumes import read_volume
+from ..registration.register import register
+from ..registration.result import Companions
+from .console import Console, UsageError, silent_libraries
+from .job import Job
+from .options import INPUTS
+
+
+def check_folder(job: Job, *, force: bool) -> None:
+    """Refuse a folder that may not be written to, before any work.
+
+    Raises:
+        UsageError: it holds an earlier result, or something else.
+    """
+    try:
+        check_destination(job.out, overwrite=force)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise UsageError(str(error)) from error
+
+
+def check_device(device: str) -> None:
+    """Refuse a device that is not there.
+
+    Raises:
+        RuntimeError: no such device, and what to do.
+    """
+    present = {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available}
+    if device in present and not present[device]():
+        name = {"cuda": "CUDA device", "mps": "Apple GPU (MPS)"}[device]
+        raise RuntimeError(
+            f"--device {device} was asked for, but PyTorch finds no {name} here: use --device cpu or auto, or install "
+            "a PyTorch build and a driver for it."
+        )
+
+
+def perform(job: Job, console: Console, command: str, *, force: bool, debug: bool) -> dict[str, Any]:
+    """Read, register and write one pair; returns the content of its report.json."""
+    console.step("Reading images")
+    fixed, moving = read_volume(job.fixed), read_volume(job.moving)
+    companions = read_companions(job.inputs, fixed, moving)
+    initial = read_transform(job.inputs["initial"]) if "initial" in job.inputs else None
+    registration = register(
+        fixed, moving, job.settings, companions=companions, initial=initial, monitor=console.progress
+    )
+    console.step("Writing the result")
+    about = {"title": job.title, "job": job.identity()}
+    with silent_libraries(debug=debug):
+        write_result(job.out, registration, command, overwrite=force, companions=companions, about=about)
+    return summary(registration, command) | about
+
+
+def read_companions(inputs: Mapping[str, Path], fixed: Volume, moving: Volume) -> Companions:
+    """Masks, label maps and points of a pair; "index" points count the voxels of their image."""
+    found = {}
+    for name in INPUTS:
+        if name not in inputs:
+            continue
+        if name.endswith("points"):
+            grid = fixed.grid if name.startswith("fixed") else moving.grid
+            found[name] = read_points(inputs[name], grid=grid).positions
+        else:
+            found[name] = read_volume(inputs[name], labels=name.endswith("labels"))
+    return Companions(**found)
