@@ -26,6 +26,7 @@ from ..evaluation.summary import summary
 from ..registration.resample import resample_labels_linear, total_displacement
 from .fields import write_field
 from .itk import reason_of
+from .transforms import BYTES_PER_VOXEL as TRANSFORM_BYTES_PER_VOXEL
 from .transforms import write_transform
 from .volumes import write_volume
 
@@ -45,6 +46,8 @@ FILES = (
 )
 """What every result folder holds."""
 OPTIONAL_FILES = ("warped_labels.nii.gz",)
+ZEROS = 1 << 24
+"""Bytes written at a time where room is tried."""
 BYTES_PER_VOXEL = 80
 """Room that is asked for before writing: two fields of doubles, and the images as if they did not compress."""
 
@@ -179,6 +182,7 @@ def _replacing(folder: Path) -> Iterator[Path]:
 
 def _write_images(folder: Path, registration: Registration, companions: Companions | None) -> None:
     transform, grid = registration.transform, registration.fixed.grid
+    _try_room(folder, TRANSFORM_BYTES_PER_VOXEL * registration.displacement.vectors[0].numel())
     write_transform(folder / "transform.h5", transform)
     write_transform(folder / "inverse.h5", registration.inverse_transform)
     write_volume(folder / "warped.nii.gz", registration.warped)
@@ -188,6 +192,21 @@ def _write_images(folder: Path, registration: Registration, companions: Companio
     if companions is not None and companions.moving_labels is not None:
         labels = resample_labels_linear(companions.moving_labels, transform, grid)
         write_volume(folder / "warped_labels.nii.gz", labels)
+
+
+def _try_room(folder: Path, size: int) -> None:
+    """Take and return the room of both transforms: HDF5 crashes on a full disk or quota, a plain file does not."""
+    paths = [folder / "reserved.1", folder / "reserved.2"]
+    try:
+        for path in paths:
+            with path.open("wb") as file:
+                for start in range(0, size, ZEROS):
+                    file.write(bytes(min(ZEROS, size - start)))
+                file.flush()
+                os.fsync(file.fileno())
+    finally:
+        for path in paths:
+            path.unlink(missing_ok=True)
 
 
 def _first_cause(error: BaseException) -> str:
