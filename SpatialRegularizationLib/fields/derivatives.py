@@ -28,15 +28,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-CPU_SLAB_VOXELS = 1 << 16
-"""Voxels per slab on the CPU: some thirty buffers of this size stay in the cache."""
+CPU_SLAB_VOXELS = 1 << 17
+"""Voxels per slab on the CPU: large enough to call, small enough for some thirty buffers to stay in the cache."""
 DEVICE_SLAB_VOXELS = 1 << 21
 """Voxels per slab on a GPU, where launches cost more than memory."""
 
 
 @dataclass(frozen=True)
 class Determinants:
-    """Measures of the map on a slab of planes; each (planes, j, k).
+    """Measures of the map on a slab of planes; each (planes, j, k), valid until the next slab is asked for.
 
     Args:
         planes: which planes of the result (of the whole lattice, or of its interior) these are.
@@ -77,10 +77,12 @@ def determinant_slabs(u: Tensor, *, interior: bool = False) -> Iterator[Determin
         interior: as `jacobian_determinant`.
 
     Yields:
-        Determinants of consecutive planes along the first axis.
+        Determinants of consecutive planes along the first axis, without gradient. Their memory is used again.
     """
-    for planes, w in _slabs(u, interior):
-        yield _summarized(planes, w)
+    buffers = None
+    for planes, w in _slabs(u.detach(), interior):
+        buffers = _Buffers.like(w) if buffers is None else buffers
+        yield _summarized(planes, w, buffers.narrowed(w.shape[1] - 2))
 
 
 def _slabs(u: Tensor, interior: bool) -> Iterator[tuple[slice, Tensor]]:
@@ -112,46 +114,83 @@ def _unit(w: Tensor, axes: tuple[int, ...]) -> list[Tensor]:
     return [torch.eye(3, dtype=w.dtype, device=w.device)[a].view(3, 1, 1, 1) for a in axes]
 
 
-def _summarized(planes: slice, w: Tensor) -> Determinants:
+@dataclass(frozen=True)
+class _Buffers:
+    """What `_summarized` writes into; made once, because fresh memory costs as much as the arithmetic.
+
+    Args:
+        x, y, z: (3, …) differences, one more than voxels along their own axis.
+        columns: three of (3, planes, j, k). cross: (3, planes, j, k).
+        product, central, smallest, negative: (planes, j, k).
+    """
+
+    x: Tensor
+    y: Tensor
+    z: Tensor
+    columns: tuple[Tensor, ...]
+    cross: Tensor
+    product: Tensor
+    central: Tensor
+    smallest: Tensor
+    negative: Tensor
+
+    @classmethod
+    def like(cls, w: Tensor) -> _Buffers:
+        t, j, k = (n - 2 for n in w.shape[1:])
+        x, y, z = w.new_empty(3, t + 1, j, k), w.new_empty(3, t, j + 1, k), w.new_empty(3, t, j, k + 1)
+        columns = tuple(w.new_empty(3, t, j, k) for _ in range(3))
+        return cls(x, y, z, columns, w.new_empty(3, t, j, k), *(w.new_empty(t, j, k) for _ in range(4)))
+
+    def narrowed(self, t: int) -> _Buffers:
+        """For a slab of t planes."""
+        vectors = (self.x[:, : t + 1], self.y[:, :t], self.z[:, :t])
+        scalars = (self.product, self.central, self.smallest, self.negative)
+        columns = tuple(column[:, :t] for column in self.columns)
+        return _Buffers(*vectors, columns, self.cross[:, :t], *(scalar[:t] for scalar in scalars))
+
+
+def _summarized(planes: slice, w: Tensor, into: _Buffers) -> Determinants:
     inner = slice(1, -1)
-    x = w[:, 1:, inner, inner] - w[:, :-1, inner, inner]
-    y = w[:, inner, 1:, inner] - w[:, inner, :-1, inner]
-    z = w[:, inner, inner, 1:] - w[:, inner, inner, :-1]
-    for axis, difference in enumerate((x, y, z)):
-        difference[axis] += 1
-    x_sides = (x[:, 1:], x[:, :-1])
-    central = torch.zeros_like(x_sides[0][0])
-    smallest = torch.full_like(central, float("inf"))
-    negative = torch.zeros_like(central)
-    cross, product = torch.empty_like(x_sides[0]), torch.empty_like(central)
+    x = _difference(w[:, 1:, inner, inner], w[:, :-1, inner, inner], (1, 0, 0), into.x)
+    y = _difference(w[:, inner, 1:, inner], w[:, inner, :-1, inner], (0, 1, 0), into.y)
+    z = _difference(w[:, inner, inner, 1:], w[:, inner, inner, :-1], (0, 0, 1), into.z)
+    into.central.zero_()
+    into.negative.zero_()
+    into.smallest.fill_(float("inf"))
     for y_side, z_side in itertools.product((y[:, :, 1:], y[:, :, :-1]), (z[..., 1:], z[..., :-1])):
-        _cross(y_side, z_side, out=cross)
-        for x_side in x_sides:
-            _dot(x_side, cross, out=product)
-            central += product
-            torch.minimum(smallest, product, out=smallest)
-            negative -= product.clamp_(max=0)
+        _cross(y_side, z_side, out=into.cross)
+        for x_side in (x[:, 1:], x[:, :-1]):
+            _dot(x_side, into.cross, out=into.product)
+            into.central.add_(into.product)
+            torch.minimum(into.smallest, into.product, out=into.smallest)
+            into.negative.sub_(into.product.clamp_(max=0))
+    here = w[:, inner, inner, inner]
     for sign in (-1, 1):
-        _dot(*_diagonal(w, sign, cross), out=product)
-        negative -= product.clamp_(max=0)
-    return Determinants(planes, central.mul_(1 / 8), smallest, negative.mul_(1 / 12))
-
-
-def _diagonal(w: Tensor, sign: int, cross: Tensor) -> tuple[Tensor, Tensor]:
-    """First column, and cross product of the other two, of J*₁ (sign -1) or J*₂ (sign +1)."""
-    center = w[:, 1:-1, 1:-1, 1:-1]
-    steps = ((1, 1, 0), (1, 0, 1), (0, 1, 1)) if sign < 0 else ((1, 1, 0), (0, 1, 1), (1, 0, 1))
-    columns = []
-    for step in steps:
-        shifted = w[
-            (slice(None), *(slice(1 + sign * s, n - 1 + sign * s) for s, n in zip(step, w.shape[1:], strict=True)))
+        columns = [
+            _difference(_moved(w, step), here, step, out)
+            for step, out in zip(_DIAGONALS[sign], into.columns, strict=True)
         ]
-        column = shifted - center
-        for axis, s in enumerate(step):
-            if s:
-                column[axis] += sign
-        columns.append(column)
-    return columns[0], _cross(columns[1], columns[2], out=cross)
+        _dot(columns[0], _cross(columns[1], columns[2], out=into.cross), out=into.product)
+        into.negative.sub_(into.product.clamp_(max=0))
+    return Determinants(planes, into.central.mul_(1 / 8), into.smallest, into.negative.mul_(1 / 12))
+
+
+_DIAGONALS = {-1: ((-1, -1, 0), (-1, 0, -1), (0, -1, -1)), 1: ((1, 1, 0), (0, 1, 1), (1, 0, 1))}
+"""Columns of J*₁ and J*₂."""
+
+
+def _moved(w: Tensor, step: tuple[int, ...]) -> Tensor:
+    """u(p + step) for the voxels p of the slab."""
+    return w[(slice(None), *(slice(1 + s, n - 1 + s) for s, n in zip(step, w.shape[1:], strict=True)))]
+
+
+def _difference(there: Tensor, here: Tensor, step: tuple[int, ...], out: Tensor) -> Tensor:
+    """φ(p + step) - φ(p) = u(p + step) - u(p) + step."""
+    torch.sub(there, here, out=out)
+    for axis, s in enumerate(step):
+        if s:
+            out[axis].add_(s)
+    return out
 
 
 def _cross(a: Tensor, b: Tensor, out: Tensor | None = None) -> Tensor:

@@ -22,10 +22,9 @@ def _linear(matrix: torch.Tensor, shape: tuple[int, ...] = SHAPE) -> torch.Tenso
 
 
 def _summary(u: torch.Tensor, *, interior: bool = False) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    slabs = list(determinant_slabs(u, interior=interior))
-    return tuple(
-        torch.cat([getattr(slab, name) for slab in slabs]) for name in ("central", "smallest_corner", "negative_volume")
-    )
+    slabs = determinant_slabs(u, interior=interior)
+    parts = [(s.central.clone(), s.smallest_corner.clone(), s.negative_volume.clone()) for s in slabs]
+    return tuple(torch.cat(values) for values in zip(*parts, strict=True))
 
 
 def _all_ten(u: torch.Tensor) -> torch.Tensor:
