@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
+
+from ..geometry.grid import Grid
 
 
 @dataclass(frozen=True)
@@ -13,7 +15,7 @@ class Tre:
 
     Args:
         mean, median, p95, max: over the landmarks; p95 with linear interpolation between ranks.
-        share_outside: share of the landmarks that lie outside the displacement field, 0 to 1 (there it is zero).
+        share_outside: share of the mapped landmarks that lie outside the moving image, 0 to 1.
     """
 
     mean: float
@@ -22,14 +24,18 @@ class Tre:
     max: float
     share_outside: float
 
+    def to_dict(self) -> dict[str, float]:
+        """The fields by name."""
+        return asdict(self)
 
-def target_registration_error(mapped: np.ndarray, moving: np.ndarray, *, inside: np.ndarray | None = None) -> Tre:
+
+def target_registration_error(mapped: np.ndarray, moving: np.ndarray, *, field: Grid | None = None) -> Tre:
     """Summary of the distances between mapped fixed landmarks and their moving counterparts.
 
     Args:
         mapped: (n, 3) φ of the fixed landmarks, mm LPS; the fixed landmarks themselves give the initial error.
         moving: (n, 3) mm LPS.
-        inside: (n,) True where the fixed landmark lies inside the field (`Grid.contains`); None if all do.
+        field: grid of the moving image; mapped landmarks outside of it count in `share_outside`. None: none do.
 
     Raises:
         ValueError: no landmarks, different numbers, or positions that are not finite.
@@ -50,5 +56,5 @@ def target_registration_error(mapped: np.ndarray, moving: np.ndarray, *, inside:
         median=float(np.median(distances)),
         p95=float(np.percentile(distances, 95)),
         max=float(distances.max()),
-        share_outside=0.0 if inside is None else float(1 - np.asarray(inside, dtype=bool).mean()),
+        share_outside=0.0 if field is None else float(1 - field.contains(first).mean()),
     )

@@ -41,12 +41,9 @@ def dice_per_label(a: Tensor, b: Tensor, labels: Iterable[int] | None = None) ->
     return {label: 2 * common.get(label, 0) / size for label, size in sizes.items() if size}
 
 
-def mean_dice(dice: Mapping[int, float]) -> float | None:
-    """Mean over labels; None without labels."""
-    return sum(dice.values()) / len(dice) if dice else None
-
-
-def hd95(a: Tensor, b: Tensor, spacing: tuple[float, ...], labels: Iterable[int] | None = None) -> dict[int, float]:
+def hd95_per_label(
+    a: Tensor, b: Tensor, spacing: tuple[float, ...], labels: Iterable[int] | None = None
+) -> dict[int, float]:
     """HD95 of each label between voxel surfaces, unweighted, in mm.
 
     The surface of a label is the label minus its erosion by the six face neighbors (what lies beyond the image counts
@@ -76,15 +73,15 @@ def hd95_learn2reg(
     of the surface through the cell. The directed percentile is the smallest distance below which lie 95 % of the area.
     The challenge uses unit spacing (the default here), so its numbers are voxels.
 
-    Args, Returns, Raises: as `hd95`.
+    Args, Returns, Raises: as `hd95_per_label`.
     """
     return _per_label(a, b, spacing, labels, _surface_element_hd95)
 
 
-def mean_hd95(distances: Mapping[int, float]) -> tuple[float | None, int]:
-    """Mean over the labels that both images have, and the number of those that only one of them has."""
-    known = [value for value in distances.values() if not math.isnan(value)]
-    return (sum(known) / len(known) if known else None), len(distances) - len(known)
+def mean_over_labels(values: Mapping[int, float]) -> float | None:
+    """Mean over the labels with a defined value (NaN marks the others); None if there is none."""
+    known = [value for value in values.values() if not math.isnan(value)]
+    return sum(known) / len(known) if known else None
 
 
 def _checked(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:

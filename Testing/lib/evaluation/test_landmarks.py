@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from SpatialRegularizationLib.evaluation.landmarks import target_registration_error
+from SpatialRegularizationLib.geometry import Grid
 
 
 def test_a_shift_is_the_error_of_every_landmark() -> None:
@@ -16,12 +17,15 @@ def test_a_shift_is_the_error_of_every_landmark() -> None:
 
 
 def test_figures_of_a_known_list_of_distances() -> None:
+    grid = Grid((10, 10, 10), (2, 2, 2), (-5, -5, -5), ((1, 0, 0), (0, 1, 0), (0, 0, 1)))
     mapped = np.zeros((21, 3))
     moving = np.zeros((21, 3))
+    mapped[:7, 0] = moving[:7, 0] = 100
     moving[:, 1] = np.arange(21)
-    found = target_registration_error(mapped, moving, inside=np.arange(21) >= 7)
+    found = target_registration_error(mapped, moving, field=grid)
     assert (found.mean, found.median, found.p95, found.max) == (10, 10, 19, 20)
     assert found.share_outside == pytest.approx(1 / 3)
+    assert found.to_dict()["p95"] == 19
 
 
 @pytest.mark.parametrize(
