@@ -55,7 +55,7 @@ METHODS = {
     "convexadam_wide": Method("convex_adam.py"),
     "fireants": Method("fireants_greedy.py"),
 }
-"""Baselines; `ours` and `ours:field=value,…` are methods too."""
+"""Baselines; `ours`, `ours:field=value,…` and `ours+masks` are methods too."""
 
 PRIMARY = {
     "hippocampus": ("dice", "dice_nearest"),
@@ -102,6 +102,7 @@ def write_job(case: cases.Case, start: np.ndarray, folder: Path) -> None:
     images = {"fixed": fixed, "moving": moving, "moving_native": native}
     if case.fixed_mask is not None:
         images["fixed_mask"] = cases.to_image(case.fixed_mask.astype(np.uint8), case.fixed_grid)
+        images["moving_mask"] = cases.to_image(case.moving_mask.astype(np.uint8), case.moving_grid)
     for name, image in images.items():
         sitk.WriteImage(image, str(folder / f"{name}.nii"))
     (folder / "job.json").write_text(json.dumps({"preset": case.preset, "start": start.tolist()}))
@@ -111,7 +112,7 @@ def run_method(case: cases.Case, name: str, start: np.ndarray, options: argparse
     """One registration in its own process, scored; an `error` entry when it failed or ran out of time."""
     import scoring
 
-    ours = name.split(":")[0] == "ours"
+    ours = name.startswith("ours")
     method = Method("ours.py") if ours else METHODS[name]
     threads = str(options.threads)
     environment = os.environ | {

@@ -2,6 +2,7 @@
 
 Variant: `ours`, or `ours:field=value,...` with fields of RegistrationSettings over the case's preset. Without an
 `affine` among them the shared start is used and nothing else is aligned first; `ours:affine=affine` does its own start.
+`ours+masks` also gets the masks of the case.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from SpatialRegularizationLib.geometry.transform import SpatialTransform
 from SpatialRegularizationLib.io.volumes import read_volume
 from SpatialRegularizationLib.registration.presets import preset_settings
 from SpatialRegularizationLib.registration.register import register
+from SpatialRegularizationLib.registration.result import Companions
 
 
 def overrides(variant: str) -> dict[str, object]:
@@ -49,8 +51,12 @@ def prepare(folder: Path) -> object:
     settings = dataclasses.replace(preset_settings(task["preset"]), **changes)
     initial = None if changes["affine"] != "none" else SpatialTransform(np.array(task["start"]), None)
 
+    masks = {}
+    if sys.argv[2].startswith("ours+masks"):
+        masks = {side: read_volume(folder / f"{side}.nii") for side in ("fixed_mask", "moving_mask")}
+
     def run() -> np.ndarray:
-        result = register(fixed, moving, settings, initial=initial)
+        result = register(fixed, moving, settings, companions=Companions(**masks), initial=initial)
         (folder / "notes.json").write_text(json.dumps(list(result.notes)))
         np.save(folder / "affine.npy", result.affine)
         return result.displacement.vectors.numpy()
