@@ -16,11 +16,14 @@ from torch import Tensor
 
 from ..fields.derivatives import determinant_slabs
 from ..fields.resize import resize_displacement
+from ..fields.sampling import sample_linear, voxel_coordinates, warp
 from ..fields.smoothing import gaussian_smooth
 from ..integrators.scaling_and_squaring import integrate_velocity, steps_for
 
 ROUNDS = 40
 LARGEST_STEP = 0.25
+PLAIN_STEPS = 6
+NEWTON_STEPS = 24
 
 
 def displacement_of(velocity: Tensor, shape: tuple[int, ...]) -> Tensor:
@@ -64,6 +67,86 @@ def without_folds(
         velocity = velocity + blend * (smooth - velocity)
         u = displacement_of(velocity, shape)
     return velocity, u, folded_at_first
+
+
+@torch.no_grad()
+def inverse_of(velocity: Tensor, u: Tensor, *, tolerance: float = 0.02) -> Tensor:
+    """e (1, 3, *s) with (id + u)∘(id + e) ≈ id on u's lattice: exp(-v), corrected where it misses.
+
+    The residual r(y) = e(y) + u(y + e(y)) of exp(-v) is that of interpolation. Voxels with |r| > `tolerance` whose origin lies
+    in the lattice take a few steps e ← e - r, then Newton steps e ← e - (I + ∇u)⁻¹ r; each step counts only if it lowers |r|,
+    and is halved until it does.
+
+    Args:
+        velocity: (1, 3, *t) whose exponential is u.
+        u: (1, 3, *s), voxels.
+        tolerance: voxels.
+    """
+    e = displacement_of(-velocity, tuple(u.shape[2:]))
+    residual = warp(u, e).add_(e)
+    open_ = residual.square().sum(1)[0] > tolerance**2
+    at = open_.nonzero().T
+    position = at.to(e.dtype)
+    inside = _inside_rows(position + e[0][(slice(None), *at)], u.shape[2:])
+    at, position = at[:, inside], position[:, inside]
+    if at.shape[1] == 0:
+        return e
+    where = (slice(None), *at)
+    e[0][where] = _solved(u, position, e[0][where], residual[0][where], tolerance)
+    return e
+
+
+def _solved(u: Tensor, y: Tensor, e: Tensor, residual: Tensor, tolerance: float) -> Tensor:
+    """Steps at positions y (3, n) from e, whose residual is given; converged ones are set aside."""
+    solved = e.clone()
+    active = torch.arange(y.shape[1], device=y.device)
+    damping = torch.ones_like(residual[:1])
+    for number in range(PLAIN_STEPS + NEWTON_STEPS):
+        step = residual if number < PLAIN_STEPS else _newton_step(u, y + e, residual)
+        trial = e - damping * step
+        moved = _read(u, y + trial) + trial
+        better = moved.norm(dim=0) < residual.norm(dim=0)
+        e, residual = torch.where(better, trial, e), torch.where(better, moved, residual)
+        damping = torch.where(better, (2 * damping).clamp(max=1.0), 0.5 * damping)
+        if number == PLAIN_STEPS - 1:
+            damping.fill_(1.0)
+        solved[:, active] = e
+        left = residual.norm(dim=0) > tolerance
+        if not bool(left.any()):
+            break
+        y, e, residual, damping, active = y[:, left], e[:, left], residual[:, left], damping[:, left], active[left]
+    return solved
+
+
+def _read(u: Tensor, position: Tensor) -> Tensor:
+    """u (1, 3, *s) at positions (3, n)."""
+    return sample_linear(u, position[None, :, None, None])[0, :, 0, 0]
+
+
+def _newton_step(u: Tensor, position: Tensor, residual: Tensor, step: float = 0.05) -> Tensor:
+    """(I + ∇u)⁻¹ r at positions (3, n), ∇u by central differences of u's linear interpolation."""
+    columns = []
+    for axis in range(3):
+        shift = torch.zeros(3, 1, dtype=u.dtype, device=u.device)
+        shift[axis] = step
+        columns.append((_read(u, position + shift) - _read(u, position - shift)) / (2 * step))
+    matrix = torch.stack(columns, dim=1).permute(2, 0, 1) + torch.eye(3, dtype=u.dtype, device=u.device)
+    flat = torch.linalg.det(matrix).abs() < 1e-3
+    matrix[flat] = torch.eye(3, dtype=u.dtype, device=u.device)
+    return torch.linalg.solve(matrix, residual.T[..., None])[..., 0].T
+
+
+def _inside_rows(position: Tensor, shape: torch.Size) -> Tensor:
+    """True where a position (3, n) in voxels lies within the lattice of centres `shape`."""
+    last = torch.tensor(shape, dtype=position.dtype, device=position.device)[:, None] - 1
+    return ((position >= 0) & (position <= last)).all(0)
+
+
+def inverse_residual(u: Tensor, e: Tensor) -> Tensor:
+    """|e + u∘(id + e)| per axis, (3, *s) voxels, 0 where y + e(y) lies outside of the lattice (u says nothing there)."""
+    identity = voxel_coordinates(tuple(u.shape[2:]), device=u.device, dtype=u.dtype)
+    inside = _inside_rows((identity + e[0]).flatten(1), u.shape[2:]).view(u.shape[2:])
+    return warp(u, e).add_(e)[0] * inside
 
 
 def fold_map(u: Tensor) -> Tensor:

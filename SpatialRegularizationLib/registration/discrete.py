@@ -28,7 +28,7 @@ from ..fields.smoothing import box_mean, gaussian_smooth
 from ..integrators.scaling_and_squaring import integrate_velocity, steps_for
 from ..integrators.sequence import compose
 from ..similarity.mind import mind_ssc
-from .instance import TensorPair
+from .instance import Adam, TensorPair
 
 COUPLINGS = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
 """θ in units of the standard deviation of C, per squared lattice voxel."""
@@ -57,6 +57,9 @@ def search_displacement(
 ) -> Tensor:
     """Displacement (1, 3, *s) in voxels of the last stage's lattice, smooth, with J > `SMALLEST_JACOBIAN`."""
     u = None
+    longest = max(pair.fixed.shape[2:])
+    stages = tuple(stage for stage in stages if stage.size <= max(stages[0].size, longest // 2))
+    pair = pair.at_level(_factor(pair, 2 * max(stage.size for stage in stages)))
     for number, stage in enumerate(stages):
         at = pair.at_level(_factor(pair, stage.size))
         fixed, moving = _features(pair, at)
@@ -72,6 +75,7 @@ def search_displacement(
 
 def mind_distance(pair: TensorPair, u: Tensor) -> float:
     """Mean squared difference of the descriptors on u's lattice after moving by u; tells whether a search has helped."""
+    pair = pair.at_level(_factor(pair, 2 * max(u.shape[2:])))
     at = pair.at_level(_factor(pair, max(u.shape[2:])))
     fixed, moving = _features(pair, at)
     difference = (fixed - warp(moving, resize_displacement(u, tuple(fixed.shape[2:])), offset=at.offset)).square()
@@ -79,15 +83,19 @@ def mind_distance(pair: TensorPair, u: Tensor) -> float:
     return float(difference.mean() if at.mask is None else (difference * at.mask).sum() / at.mask.sum().clamp(min=1))
 
 
-def velocity_of(u: Tensor, *, iterations: int = 40) -> Tensor:
-    """A stationary velocity v with exp(v) ≈ id + u, by descent on the mean squared difference from v = u."""
+def velocity_of(u: Tensor, *, size: int = 40, iterations: int = 30) -> Tensor:
+    """A stationary velocity v with exp(v) ≈ id + u, by descent on the mean squared difference from v = u.
+
+    The lattice is made coarser where its longest axis has more than `size` voxels: what a search finds is smooth.
+    """
+    factor = max(1.0, max(u.shape[2:]) / size)
+    u = resize_displacement(u, tuple(max(2, round(n / factor)) for n in u.shape[2:]))
     velocity = u.clone().requires_grad_()
-    optimizer = torch.optim.Adam([velocity], lr=0.1)
+    optimizer = Adam(velocity, 0.1)
     for _ in range(iterations):
-        optimizer.zero_grad()
         residual = integrate_velocity(velocity, steps=steps_for(velocity, largest_step=0.5)) - u
-        residual.square().sum(1).mean().backward()
-        optimizer.step()
+        (gradient,) = torch.autograd.grad(residual.square().sum(1).mean(), velocity)
+        optimizer.step(gradient)
     return velocity.detach()
 
 

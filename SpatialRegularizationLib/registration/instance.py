@@ -21,7 +21,6 @@ from torch import Tensor
 
 from ..fields.resize import resample_axes, resize_displacement, shrink
 from ..fields.sampling import warp
-from ..fields.smoothing import gaussian_smooth
 from ..integrators.scaling_and_squaring import steps_for
 from ..models.free import Free
 from ..objective import Energy, Objective
@@ -51,14 +50,13 @@ class TensorPair:
         if shape == tuple(self.fixed.shape[2:]):
             return self
         step = tuple((n - 1) / (m - 1) if m > 1 else 1.0 for n, m in zip(self.fixed.shape[2:], shape, strict=True))
-        sigma = tuple(0.5 * max(0.0, f * f - 1) ** 0.5 for f in step)
         margin = tuple(int(o / f + 1e-9) for o, f in zip(self.offset, step, strict=True))
         start = tuple(o - m * f for o, m, f in zip(self.offset, margin, step, strict=True))
         count = tuple(
             max(1, int((n - 1 - b) / f + 1e-9) + 1)
             for n, b, f in zip(self.moving.shape[2:], start, step, strict=True)
         )
-        moving = resample_axes(gaussian_smooth(self.moving, sigma), start, step, count)
+        moving = resample_axes(self.moving, start, step, count)
         mask = None if self.mask is None else (shrink(self.mask, shape) >= 0.5).to(self.mask.dtype)
         return TensorPair(shrink(self.fixed, shape), moving, tuple(float(m) for m in margin), mask, self.extent)
 
@@ -95,23 +93,46 @@ def descend(
     on_step: Callable[[int, dict[str, float]], None] | None = None,
 ) -> list[dict[str, float]]:
     """Minimises the objective over `free.velocity` in place; returns the energies of every step."""
-    optimizer = torch.optim.Adam(free.parameters(), lr=descent.learning_rate, betas=(0.9, 0.99))
+    optimizer = Adam(free.velocity, descent.learning_rate)
     history: list[dict[str, float]] = []
     shape = tuple(pair.fixed.shape[2:])
     for step in range(descent.iterations):
-        optimizer.zero_grad(set_to_none=True)
         u = free.integrate(steps=steps_for(free.velocity, largest_step=descent.largest_step))
         full = u if tuple(u.shape[2:]) == shape else resize_displacement(u, shape)
         warped = warp(pair.moving, full, offset=pair.offset)
         energy = objective(warped, pair.fixed, free.velocity, free.lambda_map(free.velocity), pair.mask)
-        energy.total.backward()
-        optimizer.step()
+        (gradient,) = torch.autograd.grad(energy.total, free.velocity)
+        optimizer.step(gradient)
         history.append(energy.numbers())
         if on_step is not None:
             on_step(step, history[-1])
         if descent.tolerance > 0 and _converged(history, descent.tolerance):
             break
     return history
+
+
+class Adam:
+    """Adam (Kingma and Ba, ICLR 2015) for one tensor, in place.
+
+    PyTorch's own pulls in its compiler at the first import, 2.7 s of a registration that may take two.
+    """
+
+    def __init__(self, parameter: Tensor, learning_rate: float, *, betas: tuple[float, float] = (0.9, 0.99)) -> None:
+        self.parameter, self.learning_rate, self.betas = parameter, learning_rate, betas
+        self.mean = torch.zeros_like(parameter)
+        self.square = torch.zeros_like(parameter)
+        self.count = 0
+
+    @torch.no_grad()
+    def step(self, gradient: Tensor) -> None:
+        """parameter ← parameter - rate · m̂ / (√v̂ + ε)."""
+        self.count += 1
+        first, second = self.betas
+        self.mean.mul_(first).add_(gradient, alpha=1 - first)
+        self.square.mul_(second).addcmul_(gradient, gradient, value=1 - second)
+        scale = (1 - second**self.count) ** 0.5
+        denominator = self.square.sqrt().div_(scale).add_(1e-12)
+        self.parameter.addcdiv_(self.mean, denominator, value=-self.learning_rate / (1 - first**self.count))
 
 
 def _converged(history: Sequence[dict[str, float]], tolerance: float) -> bool:

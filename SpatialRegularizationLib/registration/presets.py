@@ -24,7 +24,9 @@ _ALL = (
     Preset(
         "brain-mri",
         "brain MRI of one contrast, skull on or off; anatomy differs in detail, so fine levels and a small alpha-prime",
-        RegistrationSettings(global_search="off"),
+        RegistrationSettings(
+            global_search="off", lncc_window=9, lambda_floor=0.1, levels=((8, 8, 60), (4, 4, 40), (2, 4, 30), (1, 2, 10))
+        ),
     ),
     Preset(
         "chest-ct",

@@ -29,7 +29,7 @@ from ..models.free import Free, low_resolution_lambda
 from ..objective import Objective
 from .affine import AffineStart, start_affine
 from .choices import ComputeChoices
-from .diffeomorphism import displacement_of, without_folds
+from .diffeomorphism import displacement_of, inverse_of, inverse_residual, without_folds
 from .instance import Descent, TensorPair, descend, level_shape
 from .large_motion import initial_velocity, search_if_wanted
 from .prepare import check_image, check_overlap, describe_working_grid, fit_mask, prepare_intensity, working_grid
@@ -37,9 +37,6 @@ from .resample import resample
 from .result import Companions, Figures, LevelHistory, Monitor, Progress, Registration
 from .scores import check_companions, landmark_scores, overlap_scores, peak_memory_mb
 from .settings import RegistrationSettings
-
-INVERSE_ROUNDS = 4
-"""Fixed-point corrections of exp(-v) on the field's own lattice."""
 
 
 def register(
@@ -224,18 +221,19 @@ class _Job:
                 f"({100 * folded / u[0, 0].numel():.3f} %); none folds now."
             )
         tell("inverting", 0.9)
+        inverse = inverse_of(velocity, u).cpu()
         u = u.cpu()
-        inverse = self._inverse(velocity, u)
         lambda_map = low_resolution_lambda(
             velocity, self.choices.prior.optimal_lambda, pooling=self.settings.lambda_pooling,
             spacing=self.choices.relative_spacing(None, tuple(velocity.shape[2:]), grid),
         )  # fmt: skip
         displacement = DisplacementField.from_voxels(u[0], field_grid)
         transform = SpatialTransform(affine, displacement)
+        residual = float(DisplacementField.from_voxels(inverse_residual(u, inverse), field_grid).magnitude().max())
         tell("warping and scoring", 0.94)
         warped = resample(self.moving, transform, self.fixed.grid, fill=min(0.0, float(self.moving.data.min())))
         jacobian = Volume(jacobian_determinant(u)[0], field_grid)
-        figures = self._figures(solution, transform, u, _inverse_residual(u, inverse, field_grid))
+        figures = self._figures(solution, transform, u, residual)
         tell("done", 1.0)
         return Registration(
             fixed=self.fixed, moving=self.moving, warped=warped, displacement=displacement,
@@ -255,13 +253,6 @@ class _Job:
             "voxels); the warped image has the full resolution of the fixed image."
         )
         return grid
-
-    def _inverse(self, velocity: Tensor, u: Tensor) -> Tensor:
-        """exp(-v), corrected by e ← -u∘(id + e) on the field's lattice."""
-        inverse = displacement_of(-velocity, tuple(u.shape[2:])).cpu()
-        for _ in range(INVERSE_ROUNDS):
-            inverse = warp(u, inverse).neg_()
-        return inverse
 
     def _figures(self, solution: _Solution, transform: SpatialTransform, u: Tensor, residual: float) -> Figures:
         identity = SpatialTransform.identity()
@@ -286,14 +277,3 @@ class _Job:
             sd_log_j=regularity.sd_log_j,
             inverse_residual_mm=residual,
         )
-
-
-def _inverse_residual(u: Tensor, inverse: Tensor, grid: Grid) -> float:
-    """Largest |e(y) + d(y + e(y))| in mm over voxels whose origin lies in the lattice."""
-    error = DisplacementField.from_voxels((inverse + warp(u, inverse))[0], grid).magnitude()[0]
-    inside = torch.ones_like(error, dtype=torch.bool)
-    for axis, n in enumerate(grid.shape):
-        line = torch.arange(n, dtype=inverse.dtype).view([-1 if a == axis else 1 for a in range(3)])
-        position = inverse[0, axis] + line
-        inside &= (position >= 0) & (position <= n - 1)
-    return float(error[inside].max()) if bool(inside.any()) else 0.0

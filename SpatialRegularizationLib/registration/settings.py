@@ -36,7 +36,7 @@ class RegistrationSettings:
         ("lncc", "mse", "mind"),
         "how likeness is measured: lncc for one modality, mse for equal intensities, mind for different modalities",
     )
-    lncc_window: int = _integer(9, 3, 31, "voxels", "side of the window of the local correlation, odd")
+    lncc_window: int = _integer(7, 3, 31, "voxels", "side of the window of the local correlation, odd")
     prior: str = _choice(
         "beta",
         ("beta", "gaussian", "uniform"),
@@ -51,10 +51,10 @@ class RegistrationSettings:
         0.03, 0.0, 1e4, "", "Gaussian prior: 1/(2 sigma^2); larger keeps lambda nearer its mean"
     )
     lambda_floor: float = _number(
-        0.02, 0.0, 1.0, "", "smallest weight, as a share of lambda-max (lambda-mean for the Gaussian prior)"
+        0.2, 0.0, 1.0, "", "smallest weight, as a share of lambda-max (lambda-mean for the Gaussian prior)"
     )
     lambda_pooling: int = _integer(
-        4, 1, 32, "voxels", "edge of the blocks of the velocity's lattice over which lambda is evaluated"
+        8, 1, 32, "voxels", "edge of the blocks of the velocity's lattice over which lambda is evaluated"
     )
     affine: str = _choice(
         "affine", ("none", "center", "rigid", "affine"), "alignment before the deformable stage, by mutual information"
@@ -65,7 +65,7 @@ class RegistrationSettings:
         "search for large displacements before the gradient descent; auto decides by the pair",
     )
     levels: tuple[tuple[int, int, int], ...] = field(
-        default=((8, 8, 60), (4, 4, 50), (2, 4, 40), (1, 2, 12)),
+        default=((8, 8, 60), (4, 4, 50), (2, 4, 40), (1, 2, 30)),
         metadata={
             "help": "coarse to fine: (image shrink, velocity shrink, steps) of each level, shrinks in working voxels",
             "unit": "voxels, voxels, steps",
