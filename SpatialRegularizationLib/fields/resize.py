@@ -11,7 +11,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from .smoothing import gaussian_smooth
+from .smoothing import along_axis, gaussian_matrix
 
 
 def resize(x: Tensor, shape: tuple[int, ...]) -> Tensor:
@@ -19,7 +19,7 @@ def resize(x: Tensor, shape: tuple[int, ...]) -> Tensor:
     for axis, size in enumerate(shape):
         old = x.shape[2 + axis]
         if old != size:
-            x = _along(x, 2 + axis, _interpolation_matrix(old, size, x.dtype, x.device))
+            x = along_axis(x, 2 + axis, _interpolation_matrix(old, size, x.dtype, x.device))
     return x
 
 
@@ -34,11 +34,16 @@ def resize_displacement(u: Tensor, shape: tuple[int, ...]) -> Tensor:
 
 
 def resample_axes(x: Tensor, starts: tuple[float, ...], steps: tuple[float, ...], shape: tuple[int, ...]) -> Tensor:
-    """x (N, C, *s) read at the positions start + step·q, q = 0 … m-1, along each axis (border repeated): (N, C, *shape)."""
+    """x (N, C, *s) read at the positions start + step·q, q = 0 … m-1, along each axis: (N, C, *shape).
+
+    The border is repeated; where a step is longer than a voxel the line is smoothed first, as in `shrink`.
+    """
     for axis, (start, step, size) in enumerate(zip(starts, steps, shape, strict=True)):
-        position = start + step * torch.arange(size, dtype=torch.float64)
-        matrix = _matrix(x.shape[2 + axis], position).to(device=x.device, dtype=x.dtype)
-        x = _along(x, 2 + axis, matrix)
+        old = x.shape[2 + axis]
+        matrix = _matrix(old, start + step * torch.arange(size, dtype=torch.float64))
+        if step > 1 and old > 1:
+            matrix = matrix @ gaussian_matrix(old, antialias_sigma(step))
+        x = along_axis(x, 2 + axis, matrix.to(x))
     return x
 
 
@@ -46,10 +51,22 @@ def shrink(x: Tensor, shape: tuple[int, ...]) -> Tensor:
     """x (N, C, *s) on a coarser lattice, after Gaussian smoothing against aliasing.
 
     σ = 0.5·sqrt(f² - 1) voxels for a factor f = (n-1)/(m-1) per axis: what turns a pixel-wide kernel into one f pixels wide.
+    Smoothing and resampling are one matrix per axis; the axis that shrinks most comes first.
     """
     factors = [(n - 1) / max(1, m - 1) if n > m else 1.0 for n, m in zip(x.shape[2:], shape, strict=True)]
-    sigma = tuple(0.5 * max(0.0, f * f - 1.0) ** 0.5 for f in factors)
-    return resize(gaussian_smooth(x, sigma), shape)
+    for axis in sorted(range(len(shape)), key=lambda a: -factors[a]):
+        old, new = x.shape[2 + axis], shape[axis]
+        if old != new:
+            matrix = _interpolation_matrix(old, new, torch.float64, torch.device("cpu"))
+            if factors[axis] > 1:
+                matrix = matrix @ gaussian_matrix(old, antialias_sigma(factors[axis]))
+            x = along_axis(x, 2 + axis, matrix.to(x))
+    return x
+
+
+def antialias_sigma(factor: float) -> float:
+    """Standard deviation, in old voxels, of the Gaussian that precedes a reduction by `factor` ≥ 1; 0 for 1."""
+    return 0.5 * max(0.0, factor * factor - 1.0) ** 0.5
 
 
 @lru_cache(maxsize=64)
@@ -69,12 +86,3 @@ def _matrix(old: int, position: Tensor) -> Tensor:
     matrix[rows, low] += 1 - weight
     matrix[rows, (low + 1).clamp(max=old - 1)] += weight
     return matrix
-
-
-def _along(x: Tensor, axis: int, matrix: Tensor) -> Tensor:
-    """matrix (m, n) applied along one axis of x."""
-    if axis == x.dim() - 1:
-        return x @ matrix.T
-    before, after = x.shape[:axis], x.shape[axis + 1 :]
-    product = matrix @ x.reshape(before.numel(), x.shape[axis], after.numel())
-    return product.view(*before, matrix.shape[0], *after)

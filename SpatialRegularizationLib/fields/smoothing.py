@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 
@@ -18,16 +18,31 @@ def gaussian_smooth(x: Tensor, sigma: tuple[float, ...]) -> Tensor:
     """
     for axis, width in enumerate(sigma):
         if width > 0 and x.shape[2 + axis] > 1:
-            x = _convolve_axis(x, 2 + axis, gaussian_kernel(width, dtype=x.dtype, device=x.device))
+            x = along_axis(x, 2 + axis, gaussian_matrix(x.shape[2 + axis], width).to(x))
     return x
 
 
-def gaussian_kernel(sigma: float, *, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Weights exp(-t²/2σ²), normalised to 1, t = -⌈4σ⌉ … ⌈4σ⌉."""
+@lru_cache(maxsize=64)
+def gaussian_matrix(size: int, sigma: float) -> Tensor:
+    """(size, size) matrix of the convolution of a line with exp(-t²/2σ²), |t| ≤ ⌈4σ⌉, float64; rows sum to 1."""
     radius = max(1, math.ceil(4 * sigma))
     t = torch.arange(-radius, radius + 1, dtype=torch.float64)
     kernel = torch.exp(-0.5 * (t / sigma) ** 2)
-    return (kernel / kernel.sum()).to(dtype=dtype, device=device)
+    kernel /= kernel.sum()
+    matrix = torch.zeros(size, size, dtype=torch.float64)
+    rows = torch.arange(size)
+    for shift, weight in zip(t.long().tolist(), kernel, strict=True):
+        matrix.index_put_((rows, (rows + shift).clamp(0, size - 1)), weight.expand(size), accumulate=True)
+    return matrix
+
+
+def along_axis(x: Tensor, axis: int, matrix: Tensor) -> Tensor:
+    """A matrix (m, n) applied to the lines of x along one axis of length n: a matrix product, so all cores work."""
+    if axis == x.dim() - 1:
+        return x @ matrix.T
+    before, after = x.shape[:axis], x.shape[axis + 1 :]
+    product = matrix @ x.reshape(before.numel(), x.shape[axis], after.numel())
+    return product.view(*before, matrix.shape[0], *after)
 
 
 def box_mean(x: Tensor, width: int) -> Tensor:
@@ -50,12 +65,3 @@ def _box_axis(x: Tensor, axis: int, width: int) -> Tensor:
         total.narrow(axis, max(0, -shift), length).add_(x.narrow(axis, max(0, shift), length))
         count.narrow(0, max(0, -shift), length).add_(1)
     return total / count.view([-1 if a == axis else 1 for a in range(x.dim())])
-
-
-def _convolve_axis(x: Tensor, axis: int, kernel: Tensor) -> Tensor:
-    moved = x.movedim(axis, -1)
-    lines = moved.reshape(-1, 1, moved.shape[-1])
-    radius = len(kernel) // 2
-    padded = F.pad(lines, (radius, radius), mode="replicate")
-    windows = padded.unfold(-1, len(kernel), 1)
-    return (windows @ kernel).view(moved.shape).movedim(-1, axis).contiguous()

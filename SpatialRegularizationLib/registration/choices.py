@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -62,7 +62,7 @@ class ComputeChoices:
         if not self.describes:
             return pair
         with torch.no_grad():
-            return TensorPair(mind_ssc(pair.fixed), mind_ssc(pair.moving), pair.offset, pair.mask, pair.extent)
+            return replace(pair, fixed=mind_ssc(pair.fixed), moving=mind_ssc(pair.moving))
 
     def regularizer(self, spacing: tuple[float, ...] | None) -> WeightedDiffusion:
         """Weighted diffusion in the physical proportions of the lattice."""

@@ -28,6 +28,7 @@ from ..fields.smoothing import box_mean, gaussian_smooth
 from ..integrators.scaling_and_squaring import integrate_velocity, steps_for
 from ..integrators.sequence import compose
 from ..similarity.mind import mind_ssc
+from ..similarity.mse import Mse
 from .instance import Adam, TensorPair
 
 COUPLINGS = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
@@ -65,7 +66,7 @@ def search_displacement(
         fixed, moving = _features(pair, at)
         shape = tuple(fixed.shape[2:])
         u = fixed.new_zeros(1, 3, *shape) if u is None else resize_displacement(u, shape)
-        cost = _cost_volume(fixed, _read(moving, u, at.offset, stage.radius), stage.radius, at.mask)
+        cost = _cost_volume(fixed, _read(moving, u, at.offset, stage.radius), stage.radius, at.weight(u))
         step = _couple(cost, shape, stage.radius)
         u = unfolded(compose(step, u) if number else step)
         if tell is not None:
@@ -78,9 +79,8 @@ def mind_distance(pair: TensorPair, u: Tensor) -> float:
     pair = pair.at_level(_factor(pair, 2 * max(u.shape[2:])))
     at = pair.at_level(_factor(pair, max(u.shape[2:])))
     fixed, moving = _features(pair, at)
-    difference = (fixed - warp(moving, resize_displacement(u, tuple(fixed.shape[2:])), offset=at.offset)).square()
-    difference = difference.mean(1, keepdim=True)
-    return float(difference.mean() if at.mask is None else (difference * at.mask).sum() / at.mask.sum().clamp(min=1))
+    u = resize_displacement(u, tuple(fixed.shape[2:]))
+    return float(Mse()(warp(moving, u, offset=at.offset), fixed, at.weight(u)))
 
 
 def velocity_of(u: Tensor, *, size: int = 40, iterations: int = 30) -> Tensor:
@@ -137,9 +137,8 @@ def _couple(cost: Tensor, shape: tuple[int, ...], radius: int) -> Tensor:
     flat = cost.flatten(1)
     scale = float(flat.std())
     u = flat.new_zeros(3, flat.shape[1])
-    for number, coupling in enumerate(COUPLINGS):
-        theta = coupling * scale if number else 0.0
-        best = _argmin(flat, candidates, u, theta)
+    for coupling in COUPLINGS:
+        best = _argmin(flat, candidates, u, coupling * scale)
         field = candidates[best].T.reshape(1, 3, *shape)
         u = gaussian_smooth(box_mean(field, 3), (1.0,) * 3)[0].flatten(1)
     return u.view(1, 3, *shape)
@@ -151,10 +150,7 @@ def _argmin(cost: Tensor, candidates: Tensor, u: Tensor, theta: float, block: in
     squared = candidates.square().sum(1, keepdim=True)
     for start in range(0, cost.shape[1], block):
         part = slice(start, start + block)
-        total = cost[:, part]
-        if theta > 0:  # |u|² does not depend on d
-            total = total + theta * (squared - 2 * candidates @ u[:, part])
-        best[part] = total.argmin(0)
+        best[part] = (cost[:, part] + theta * (squared - 2 * candidates @ u[:, part])).argmin(0)  # |u|² is the same for all d
     return best
 
 

@@ -35,6 +35,7 @@ class TensorPair:
         moving: (1, C, *t); may reach beyond the fixed lattice.
         offset: where fixed voxel 0 lies in the moving lattice, voxels along each axis.
         mask: (1, 1, *s), 1 where the similarity counts; None: everywhere.
+        moving_mask: (1, 1, *t), the same for the moving image, asked where a fixed voxel has been carried to.
         extent: length of the fixed lattice between its end voxels along each axis, in any unit; None: cubic voxels.
     """
 
@@ -42,6 +43,7 @@ class TensorPair:
     moving: Tensor
     offset: tuple[float, ...]
     mask: Tensor | None = None
+    moving_mask: Tensor | None = None
     extent: tuple[float, ...] | None = None
 
     def at_level(self, factor: float) -> TensorPair:
@@ -56,9 +58,21 @@ class TensorPair:
             max(1, int((n - 1 - b) / f + 1e-9) + 1)
             for n, b, f in zip(self.moving.shape[2:], start, step, strict=True)
         )
-        moving = resample_axes(self.moving, start, step, count)
-        mask = None if self.mask is None else (shrink(self.mask, shape) >= 0.5).to(self.mask.dtype)
-        return TensorPair(shrink(self.fixed, shape), moving, tuple(float(m) for m in margin), mask, self.extent)
+        moving, moving_mask = (
+            None if x is None else resample_axes(x, start, step, count) for x in (self.moving, self.moving_mask)
+        )
+        mask = None if self.mask is None else shrink(self.mask, shape)
+        offset = tuple(float(m) for m in margin)
+        return TensorPair(shrink(self.fixed, shape), moving, offset, mask, moving_mask, self.extent)
+
+    @torch.no_grad()
+    def weight(self, u: Tensor) -> Tensor | None:
+        """(1, 1, *s): 1 where both masks hold once fixed voxels are carried by u (1, 3, *s); None without masks."""
+        both = self.mask
+        if self.moving_mask is not None:
+            carried = warp(self.moving_mask, u, fill=0.0, offset=self.offset)
+            both = carried if both is None else both * carried
+        return None if both is None else (both >= 0.5).to(u.dtype)
 
 
 def level_shape(shape: tuple[int, ...], factor: float) -> tuple[int, ...]:
@@ -96,11 +110,13 @@ def descend(
     optimizer = Adam(free.velocity, descent.learning_rate)
     history: list[dict[str, float]] = []
     shape = tuple(pair.fixed.shape[2:])
+    with torch.no_grad():
+        weight = pair.weight(resize_displacement(free.integrate(steps=steps_for(free.velocity)), shape))
     for step in range(descent.iterations):
         u = free.integrate(steps=steps_for(free.velocity, largest_step=descent.largest_step))
         full = u if tuple(u.shape[2:]) == shape else resize_displacement(u, shape)
         warped = warp(pair.moving, full, offset=pair.offset)
-        energy = objective(warped, pair.fixed, free.velocity, free.lambda_map(free.velocity), pair.mask)
+        energy = objective(warped, pair.fixed, free.velocity, free.lambda_map(free.velocity), weight)
         (gradient,) = torch.autograd.grad(energy.total, free.velocity)
         optimizer.step(gradient)
         history.append(energy.numbers())

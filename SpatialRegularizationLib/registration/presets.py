@@ -30,8 +30,10 @@ _ALL = (
     ),
     Preset(
         "chest-ct",
-        "breathing motion in chest CT; large displacements and sliding, so a global search and a wide window",
-        RegistrationSettings(intensity="ct", global_search="on", levels=((8, 8, 60), (4, 4, 60), (2, 2, 60))),
+        "breathing motion in chest CT; large displacements and sliding, so a search for large motion and a coarse velocity",
+        RegistrationSettings(
+            intensity="ct", global_search="on", levels=((8, 8, 60), (4, 4, 60), (2, 4, 60), (1, 4, 30))
+        ),
     ),
     Preset(
         "abdomen-ct",

@@ -204,7 +204,7 @@ class _Job:
         pair = self.choices.featured(pair.at_level(self.choices.scoring_shrink(pair)))
         shape = tuple(pair.fixed.shape[2:])
         u = pair.fixed.new_zeros(1, 3, *shape) if velocity is None else displacement_of(velocity, shape)
-        distance = float(self.choices.similarity(warp(pair.moving, u, offset=pair.offset), pair.fixed, pair.mask))
+        distance = float(self.choices.similarity(warp(pair.moving, u, offset=pair.offset), pair.fixed, pair.weight(u)))
         return -distance if self.settings.similarity == "mse" else 1.0 - distance
 
     @torch.no_grad()

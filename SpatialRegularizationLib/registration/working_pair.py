@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..fields.resize import shrink
+from ..fields.resize import antialias_sigma, shrink
 from ..fields.sampling import sample_linear
 from ..fields.smoothing import gaussian_smooth
 from ..geometry.grid import Grid
@@ -47,17 +47,16 @@ def working_pair(
     fixed, moving = images
     wide, offset = _grown(grid, moving.grid, affine)
     reach = _read(moving, wide, affine, fill=float(moving.data.min()))
-    mask = None if masks[0] is None else (shrink(masks[0].data[None].to(dtype), grid.shape) >= 0.5).to(dtype)
+    mask = None if masks[0] is None else shrink(masks[0].data[None].to(dtype), grid.shape)
+    inside = None
     if masks[1] is not None:
-        inside = _read(masks[1].with_data(masks[1].data.to(torch.float32)), wide, affine, fill=0.0, smooth=False)
-        window = tuple(slice(o, o + n) for o, n in zip(offset, grid.shape, strict=True))
-        inside = (inside[(slice(None), slice(None), *window)] >= 0.5).to(dtype)
-        mask = inside if mask is None else mask * inside
+        inside = _read(masks[1].with_data(masks[1].data.to(torch.float32)), wide, affine, fill=0.0)
     return TensorPair(
         shrink(fixed.data[None].to(device=device, dtype=dtype), grid.shape),
         reach.to(device=device, dtype=dtype),
         tuple(float(o) for o in offset),
         None if mask is None else mask.to(device),
+        None if inside is None else inside.to(device=device, dtype=dtype),
         grid.extent,
     )
 
@@ -78,13 +77,11 @@ def _grown(grid: Grid, moving: Grid, affine: np.ndarray) -> tuple[Grid, tuple[in
     return Grid(shape, grid.spacing, origin, grid.direction), tuple(low)
 
 
-def _read(volume: Volume, grid: Grid, affine: np.ndarray, *, fill: float, smooth: bool = True) -> Tensor:
+def _read(volume: Volume, grid: Grid, affine: np.ndarray, *, fill: float) -> Tensor:
     """volume(B x) on the voxels of a grid, smoothed first where the grid is coarser: (1, 1, *grid.shape)."""
     matrix = np.linalg.inv(volume.grid.affine) @ affine @ grid.affine
     data = volume.data[None].to(torch.float32)
-    if smooth:
-        steps = np.abs(matrix[:3, :3]).max(1)
-        data = gaussian_smooth(data, tuple(0.5 * math.sqrt(max(0.0, s * s - 1)) for s in steps))
+    data = gaussian_smooth(data, tuple(antialias_sigma(max(1.0, s)) for s in np.abs(matrix[:3, :3]).max(1)))
     out = torch.empty(1, 1, *grid.shape)
     planes = max(1, PLANES_VOXELS // max(1, math.prod(grid.shape[1:])))
     for start in range(0, grid.shape[0], planes):

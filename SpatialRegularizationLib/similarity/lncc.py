@@ -50,8 +50,8 @@ def local_ncc(warped: Tensor, fixed: Tensor, *, window: int = 9, mask: Tensor | 
     Args:
         warped, fixed: (N, 1, *s) floating point, intensities near [0, 1].
         window: odd width in voxels.
-        mask: (N, 1, *s), 1 inside. Windows then hold masked voxels only (n = their number) and the mean is taken over the
-            mask; None: n = window^d with zeros outside of the image, mean over all voxels.
+        mask: (N, 1, *s), 1 inside: the mean is taken over it. Windows reach beyond the mask, so that the edge of an organ
+            that is masked still says where it is; None: mean over all voxels.
 
     Returns:
         scalar in [0, 1], differentiable in `warped` and `fixed`.
@@ -105,7 +105,7 @@ class _Stream:
         self.windows = tuple(window if n > 1 else 1 for n in j.shape)
         self.radius = self.windows[0] // 2
         self.count = float(self.windows[0] * self.windows[1] * self.windows[2])
-        channels = 5 if weight is None else 6
+        channels = 5
         k = self.planes = self._planes_per_slab()
         plane = tuple(j.shape[1:])
         padded = tuple(n + w - 1 for n, w in zip(plane, self.windows[1:], strict=True))
@@ -150,16 +150,11 @@ class _Stream:
         if volume.stop > volume.start:
             inner = inner[:, slab]
             j, i = self.j[volume], self.i[volume]
-            if self.weight is None:
-                inner[0].copy_(j)
-                inner[1].copy_(i)
-            else:
-                torch.mul(j, self.weight[volume], out=inner[0])
-                torch.mul(i, self.weight[volume], out=inner[1])
-                inner[5].copy_(self.weight[volume])
-            torch.mul(inner[0], j, out=inner[2])
-            torch.mul(inner[1], i, out=inner[3])
-            torch.mul(inner[0], i, out=inner[4])
+            inner[0].copy_(j)
+            inner[1].copy_(i)
+            torch.mul(j, j, out=inner[2])
+            torch.mul(i, i, out=inner[3])
+            torch.mul(j, i, out=inner[4])
         self._advance(self.sums, self.padded)
 
     def _advance(self, carry: Tensor, padded: Tensor) -> None:
@@ -183,8 +178,7 @@ class _Stream:
 
     def _terms(self, sums: Tensor, volume: slice, out: Tensor | None) -> None:
         """Adds Σ cc and writes a, b, m = a·mean_I + b·mean_J."""
-        n = self.count if self.weight is None else sums[5].clamp(min=1.0)
-        mean_j, mean_i = sums[0] / n, sums[1] / n
+        mean_j, mean_i = sums[0] / self.count, sums[1] / self.count
         cross = torch.addcmul(sums[4], sums[0], mean_i, value=-1)
         var_j = torch.addcmul(sums[2], sums[0], mean_j, value=-1).clamp_(min=0)
         var_i = torch.addcmul(sums[3], sums[1], mean_i, value=-1).clamp_(min=0)
@@ -209,8 +203,6 @@ class _Stream:
         target = gradient[volume]
         torch.mul(self.i[volume], a, out=target)
         target.addcmul_(self.j[volume], b).sub_(m)
-        if self.weight is not None:
-            target.mul_(self.weight[volume])
 
 
 class _BoxSum:
