@@ -12,7 +12,6 @@ cheap. ∇v is the logarithm of the local strain, the same for small deformation
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -23,7 +22,7 @@ from ..fields.resize import resample_axes, resize_displacement, shrink
 from ..fields.sampling import warp
 from ..integrators.scaling_and_squaring import steps_for
 from ..models.free import Free
-from ..objective import Energy, Objective
+from ..objective import Objective
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .settings import RegistrationSettings
 
@@ -17,39 +17,55 @@ class Preset:
     settings: RegistrationSettings
 
 
+_SLIDING = RegistrationSettings(
+    global_search="on",
+    lambda_max=4.0,
+    alpha_prime=0.03,
+    lambda_floor=0.005,
+    lambda_pooling=2,
+    levels=((8, 8, 60), (4, 4, 60), (2, 2, 40), (1, 2, 30)),
+)
+"""Organs that slide along one another: stiff inside (a large λmax), nearly free at the border (a low floor), with λ and the
+velocity on fine lattices so that the border stays narrow; the search brings in what moves farther than a gradient can see."""
+
 _ALL = (
     Preset(
-        "generic", "any two images of one modality; a cautious start when no other preset fits", RegistrationSettings()
+        "generic",
+        "any two images of one modality; searches for large motion and takes it only where it helps",
+        RegistrationSettings(),
     ),
     Preset(
         "brain-mri",
-        "brain MRI of one contrast, skull on or off; anatomy differs in detail, so fine levels and a small alpha-prime",
+        "brain MRI of one contrast, skull on or off, different people or dates: a wide window, and ten steps at full "
+        "resolution for the cortex; no search, since heads are brought together by the affine start",
         RegistrationSettings(
             global_search="off", lncc_window=9, lambda_floor=0.1, levels=((8, 8, 60), (4, 4, 40), (2, 4, 30), (1, 2, 10))
         ),
     ),
     Preset(
         "chest-ct",
-        "breathing motion in chest CT; large displacements and sliding, so a search for large motion and a coarse velocity",
-        RegistrationSettings(
-            intensity="ct", global_search="on", levels=((8, 8, 60), (4, 4, 60), (2, 4, 60), (1, 4, 30))
-        ),
+        "breathing in chest CT: a search for motion of several centimeters, lungs and ribs may slide along one another",
+        replace(_SLIDING, intensity="ct"),
     ),
     Preset(
         "abdomen-ct",
-        "abdominal CT of one or two people; a global search, a soft-tissue window and stronger regularization",
-        RegistrationSettings(intensity="ct", global_search="on", alpha_prime=0.05),
+        "abdominal CT of one or two people: a search for large motion, organs may slide along one another",
+        replace(_SLIDING, intensity="ct"),
     ),
     Preset(
         "cardiac-mri",
-        "short-axis cine MRI between phases; few thick slices, same person, so no affine part",
-        RegistrationSettings(affine="none", levels=((4, 4, 60), (2, 2, 60), (1, 2, 30))),
+        "short-axis cine MRI between phases of one person: no affine part, and a finer last velocity for the wall",
+        replace(_SLIDING, affine="none", global_search="auto", levels=((4, 4, 60), (2, 2, 60), (1, 2, 40))),
     ),
-    Preset("knee-mri", "knee MRI; rigid bones in soft tissue", RegistrationSettings(levels=((8, 8, 60), (4, 4, 60), (2, 2, 60)))),
+    Preset(
+        "knee-mri",
+        "knee MRI: rigid bones in soft tissue, so lambda may rise far above its value between them",
+        replace(_SLIDING, lncc_window=9, global_search="auto", lambda_floor=0.02),
+    ),
     Preset(
         "multi-modal",
-        "different modalities or contrasts (CT to MRI, T1 to T2); structure instead of intensity is compared",
-        RegistrationSettings(similarity="mind", global_search="auto"),
+        "different modalities or contrasts (CT to MRI, T1 to T2): descriptors of the structure are compared, not intensities",
+        RegistrationSettings(similarity="mind", levels=((8, 8, 60), (4, 4, 50), (2, 4, 40))),
     ),
 )
 

@@ -38,6 +38,9 @@ from .result import Companions, Figures, LevelHistory, Monitor, Progress, Regist
 from .scores import check_companions, landmark_scores, overlap_scores, peak_memory_mb
 from .settings import RegistrationSettings
 
+SEARCHED_VOXELS = 48
+"""Voxels along the longest axis of an image that shows no more than the search has seen."""
+
 
 def register(
     fixed: Volume,
@@ -169,7 +172,7 @@ class _Job:
             )  # fmt: skip
         before = self._similarity(pair, None)
         shape = tuple(pair.fixed.shape[2:])
-        levels = self.settings.levels
+        levels = self._levels_after(shape, velocity)
         work = [steps / shrink**3 for shrink, _, steps in levels]
         history = []
         for number, (shrink, velocity_shrink, steps) in enumerate(levels):
@@ -186,6 +189,13 @@ class _Job:
             history.append(self._level(free, pair.at_level(shrink), steps, stage, span))
             velocity = free.velocity.detach()
         return _Solution(velocity, tuple(history), (before, self._similarity(pair, velocity)))
+
+    def _levels_after(self, shape: tuple[int, ...], velocity: Tensor | None) -> tuple[tuple[int, int, int], ...]:
+        """The levels that see more than the search (or initial transform) has seen: at least the last one."""
+        if velocity is None:
+            return self.settings.levels
+        seen = max(1.0, max(shape) / SEARCHED_VOXELS)
+        return tuple(level for level in self.settings.levels if level[0] <= seen) or self.settings.levels[-1:]
 
     def _level(self, free: Free, pair: TensorPair, steps: int, stage: str, span: tuple[float, float]) -> LevelHistory:
         def on_step(step: int, energies: dict[str, float]) -> None:

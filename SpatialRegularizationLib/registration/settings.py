@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import itertools
 import math
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields
@@ -163,7 +164,7 @@ def _checked_levels(name: str, value: Any) -> tuple[tuple[int, int, int], ...]:
     except (TypeError, ValueError):
         raise ValueError(problem) from None
     inside = all(1 <= a <= 64 and 1 <= b <= 64 and 0 <= steps <= 10000 for a, b, steps in levels)
-    falling = all(later[n] <= earlier[n] for earlier, later in zip(levels, levels[1:]) for n in (0, 1))
+    falling = all(later[n] <= earlier[n] for earlier, later in itertools.pairwise(levels) for n in (0, 1))
     if not levels or not inside or not falling:
         raise ValueError(problem)
     return levels
