@@ -65,7 +65,7 @@ _ALL = (
     Preset(
         "multi-modal",
         "different modalities or contrasts (CT to MRI, T1 to T2): descriptors of the structure are compared, not intensities",
-        RegistrationSettings(similarity="mind", levels=((8, 8, 60), (4, 4, 50), (2, 4, 40))),
+        RegistrationSettings(similarity="mind", lambda_max=0.4, alpha_prime=0.012, levels=((8, 8, 60), (4, 4, 50), (2, 4, 40))),
     ),
 )
 
