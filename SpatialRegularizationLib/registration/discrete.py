@@ -15,14 +15,14 @@ The answer is smoothed until it does not fold and turned into a stationary veloc
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from ..fields.derivatives import jacobian_determinant
-from ..fields.resize import resize, resize_displacement, shrink
+from ..fields.resize import resize, resize_displacement
 from ..fields.sampling import warp
 from ..fields.smoothing import box_mean, gaussian_smooth
 from ..integrators.scaling_and_squaring import integrate_velocity, steps_for
@@ -62,11 +62,10 @@ def search_displacement(
     stages = tuple(stage for stage in stages if stage.size <= max(stages[0].size, longest // 2))
     pair = pair.at_level(_factor(pair, 2 * max(stage.size for stage in stages)))
     for number, stage in enumerate(stages):
-        at = pair.at_level(_factor(pair, stage.size))
-        fixed, moving = _features(pair, at)
-        shape = tuple(fixed.shape[2:])
-        u = fixed.new_zeros(1, 3, *shape) if u is None else resize_displacement(u, shape)
-        cost = _cost_volume(fixed, _read(moving, u, at.offset, stage.radius), stage.radius, at.weight(u))
+        at = _described(pair, stage.size)
+        shape = tuple(at.fixed.shape[2:])
+        u = at.fixed.new_zeros(1, 3, *shape) if u is None else resize_displacement(u, shape)
+        cost = _cost_volume(at.fixed, _read(at.moving, u, at.offset, stage.radius), stage.radius, at.weight(u))
         step = _couple(cost, shape, stage.radius)
         u = unfolded(compose(step, u) if number else step)
         if tell is not None:
@@ -77,10 +76,9 @@ def search_displacement(
 def mind_distance(pair: TensorPair, u: Tensor) -> float:
     """Mean squared difference of the descriptors on u's lattice after moving by u; tells whether a search has helped."""
     pair = pair.at_level(_factor(pair, 2 * max(u.shape[2:])))
-    at = pair.at_level(_factor(pair, max(u.shape[2:])))
-    fixed, moving = _features(pair, at)
-    u = resize_displacement(u, tuple(fixed.shape[2:]))
-    return float(Mse()(warp(moving, u, offset=at.offset), fixed, at.weight(u)))
+    at = _described(pair, max(u.shape[2:]))
+    u = resize_displacement(u, tuple(at.fixed.shape[2:]))
+    return float(Mse()(warp(at.moving, u, offset=at.offset), at.fixed, at.weight(u)))
 
 
 def velocity_of(u: Tensor, *, size: int = 40, iterations: int = 30) -> Tensor:
@@ -104,12 +102,11 @@ def _factor(pair: TensorPair, size: int) -> float:
     return max(1.0, (longest - 1) / (size - 1))
 
 
-def _features(pair: TensorPair, at: TensorPair) -> tuple[Tensor, Tensor]:
-    """Descriptors taken on a lattice twice as fine and averaged onto the stage's."""
-    fine = pair.at_level(max(1.0, _factor(pair, 2 * max(at.fixed.shape[2:]))))
-    fixed = shrink(mind_ssc(fine.fixed, dilation=1), tuple(at.fixed.shape[2:]))
-    moving = shrink(mind_ssc(fine.moving, dilation=1), tuple(at.moving.shape[2:]))
-    return fixed, moving
+def _described(pair: TensorPair, size: int) -> TensorPair:
+    """Descriptors taken on a lattice twice as fine and averaged onto that of `size` voxels along the longest axis."""
+    fine = pair.at_level(_factor(pair, 2 * size))
+    described = replace(fine, fixed=mind_ssc(fine.fixed, dilation=1), moving=mind_ssc(fine.moving, dilation=1))
+    return described.at_level(_factor(fine, size))
 
 
 def _read(moving: Tensor, u: Tensor, offset: tuple[float, ...], radius: int) -> Tensor:
@@ -135,7 +132,7 @@ def _couple(cost: Tensor, shape: tuple[int, ...], radius: int) -> Tensor:
     axis = torch.arange(-radius, radius + 1, device=cost.device)
     candidates = torch.cartesian_prod(axis, axis, axis).to(cost.dtype)
     flat = cost.flatten(1)
-    scale = float(flat.std())
+    scale = float(flat.std()) or 1.0  # where all candidates cost the same the nearest one wins: no motion
     u = flat.new_zeros(3, flat.shape[1])
     for coupling in COUPLINGS:
         best = _argmin(flat, candidates, u, coupling * scale)

@@ -106,7 +106,7 @@ def test_the_inverse_of_a_strong_deformation_misses_by_its_tolerance_at_most(lar
 def test_the_correction_improves_on_the_negative_velocity() -> None:
     velocity, u, _ = without_folds(crease(), SHAPE)
     plain = inverse_residual(u, displacement_of(-velocity, SHAPE)).norm(dim=0)
-    corrected = inverse_residual(u, inverse_of(velocity, u)).norm(dim=0)
+    corrected = inverse_residual(u, inverse_of(velocity, u, tolerance=0.02)).norm(dim=0)
     assert float(plain.max()) > 0.03
     assert float(corrected.max()) < 0.021
 
