@@ -173,7 +173,7 @@ class _Job:
         before = self._similarity(pair, None)
         shape = tuple(pair.fixed.shape[2:])
         levels = self._levels_after(shape, velocity)
-        work = [steps / shrink**3 for shrink, _, steps in levels]
+        work = [max(1, steps) / shrink**3 for shrink, _, steps in levels]
         history = []
         for number, (shrink, velocity_shrink, steps) in enumerate(levels):
             lattice = level_shape(shape, velocity_shrink)
@@ -205,7 +205,7 @@ class _Job:
         descent = Descent(steps, self.settings.learning_rate, self.settings.tolerance)
         objective = Objective(self.choices.similarity, self.choices.regularizer(free.spacing), self.choices.prior)
         energies = descend(free, self.choices.featured(pair), objective, descent, on_step=on_step)
-        columns = {name: tuple(e[name] for e in energies) for name in energies[0]}
+        columns = {name: tuple(e[name] for e in energies) for name in ("total", "similarity", "regularization", "prior")}
         return LevelHistory(stage=stage, **columns)
 
     @torch.no_grad()
