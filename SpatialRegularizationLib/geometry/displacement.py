@@ -48,7 +48,7 @@ class DisplacementField:
 
     def magnitude(self) -> torch.Tensor:
         """|d| (1, i, j, k) in mm."""
-        return self.vectors.norm(dim=0, keepdim=True)
+        return self.vectors.square().sum(dim=0, keepdim=True).sqrt()
 
 
 def _linear(grid: Grid) -> np.ndarray:

@@ -233,13 +233,13 @@ class _Job:
         tell("inverting", 0.9)
         inverse = inverse_of(velocity, u).cpu()
         u = u.cpu()
+        residual = _largest_mm(inverse_residual(u, inverse), field_grid)
         lambda_map = low_resolution_lambda(
             velocity, self.choices.prior.optimal_lambda, pooling=self.settings.lambda_pooling,
             spacing=self.choices.relative_spacing(None, tuple(velocity.shape[2:]), grid),
         )  # fmt: skip
         displacement = DisplacementField.from_voxels(u[0], field_grid)
         transform = SpatialTransform(affine, displacement)
-        residual = float(DisplacementField.from_voxels(inverse_residual(u, inverse), field_grid).magnitude().max())
         tell("warping and scoring", 0.94)
         warped = resample(self.moving, transform, self.fixed.grid, fill=min(0.0, float(self.moving.data.min())))
         jacobian = Volume(jacobian_determinant(u)[0], field_grid)
@@ -287,3 +287,9 @@ class _Job:
             sd_log_j=regularity.sd_log_j,
             inverse_residual_mm=residual,
         )
+
+
+def _largest_mm(r: Tensor, grid: Grid) -> float:
+    """Largest length of vectors r (3, i, j, k) in voxels of a grid, mm; a few planes at a time."""
+    linear = torch.from_numpy(grid.affine[:3, :3]).to(r)
+    return max(float(torch.einsum("rc,cijk->rijk", linear, part).norm(dim=0).max()) for part in r.split(16, dim=1))
