@@ -13,9 +13,9 @@ import time
 from pathlib import Path
 
 # Read by PyTorch when it is imported. Large tensors in transparent huge pages: fewer page faults on Linux. Threads that
-# wait sleep instead of spinning: several times faster where other programs use the cores too.
+# wait spin briefly and then sleep: several times faster where other programs use the cores too.
 os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 from SpatialRegularizationLib.commands.console import Console
 from SpatialRegularizationLib.evaluation.phantom import LABELS, PhantomPair, known_deformation, two_subjects

@@ -18,7 +18,9 @@ from enum import Enum
 import torch
 from torch import Tensor
 
-PLANES_VOXELS = 400_000
+from ..fields.gradients import scaled
+
+PLANES_VOXELS = 800_000
 
 
 class WeightEnd(Enum):
@@ -96,22 +98,14 @@ class _WeightedDiffusion(torch.autograd.Function):
         grad_u = torch.zeros_like(u) if ctx.needs_input_grad[0] else None
         need_lambda = lambda_map is not None and ctx.needs_input_grad[1]
         grad_lambda = torch.zeros_like(lambda_map) if need_lambda else None
-        value = _accumulate(u, lambda_map, end, factors, grad_u, grad_lambda)
-        normaliser = 1.0 / (u.shape[1] * u.numel())
+        value = _accumulate(u, lambda_map, end, factors / (u.shape[1] * u.numel()), grad_u, grad_lambda)
         ctx.save_for_backward(grad_u, grad_lambda)
-        ctx.normaliser = normaliser
-        return (value * normaliser).to(u.dtype)
+        return value.to(u.dtype)
 
     @staticmethod
     def backward(ctx, grad: Tensor):
         grad_u, grad_lambda = ctx.saved_tensors
-        scale = grad * ctx.normaliser
-        return (
-            None if grad_u is None else grad_u * scale,
-            None if grad_lambda is None else grad_lambda * scale,
-            None,
-            None,
-        )
+        return scaled(grad_u, grad), scaled(grad_lambda, grad), None, None
 
 
 def _accumulate(u, lambda_map, end, factors, grad_u, grad_lambda) -> Tensor:

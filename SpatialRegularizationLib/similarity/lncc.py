@@ -19,6 +19,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..fields.gradients import scaled
+
 EPSILON = 1e-5
 """Added to var_I·var_J (window *sums*, intensities near [0, 1])."""
 
@@ -76,7 +78,7 @@ class _LocalCrossCorrelation(torch.autograd.Function):
         grad_fixed = None
         if ctx.needs_input_grad[1]:
             grad_fixed = grad * _stream_batch(fixed, warped, mask, ctx.window, with_gradient=True)[1]
-        return (grad * gradient if gradient is not None else None), grad_fixed, None, None
+        return scaled(gradient, grad), grad_fixed, None, None
 
 
 def _stream_batch(j: Tensor, i: Tensor, mask: Tensor | None, window: int, *, with_gradient: bool):

@@ -16,7 +16,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # waiting threads sleep: a shared machine does not slow them down
+os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # waiting threads sleep soon: a shared machine does not slow them down
 
 import numpy as np
 import torch
