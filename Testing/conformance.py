@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from SpatialRegularizationLib.priors.beta import BetaPrior
-from SpatialRegularizationLib.priors.gaussian import GaussianPrior, UniformPrior
+from SpatialRegularizationLib.priors.gaussian import GaussianPrior
+from SpatialRegularizationLib.priors.uniform import UniformPrior
 from SpatialRegularizationLib.regularizers.bending import Bending
 from SpatialRegularizationLib.regularizers.diffusion import WeightedDiffusion, WeightEnd
 from SpatialRegularizationLib.similarity.lncc import Lncc

@@ -1,4 +1,4 @@
-"""Gaussian hyperprior of the spatial weight (TM-SPR journal paper, Eqs. 15-16), and the uniform weight.
+"""Gaussian hyperprior of the spatial weight (TM-SPR journal paper, Eqs. 15-16).
 
     -log p(λ) = σ′ mean_p ( λ(p)/λmean - 1 )²,       λ ≥ 0,  σ′ = 1/(2σ²) ≥ 0
 """
@@ -42,25 +42,3 @@ class GaussianPrior:
         scale = self.lambda_mean / (2 * self.sigma_prime) if self.sigma_prime > 0 else math.inf
         w = (1 - scale * energy.clamp(min=torch.finfo(energy.dtype).tiny)).clamp(min=0.0)
         return self.lambda_mean * w.clamp(min=self.lambda_floor)
-
-
-@dataclass(frozen=True)
-class UniformPrior:
-    """λ ≡ lambda_mean: plain diffusion. A point mass has no energy to speak of; 0 is returned.
-
-    Args:
-        lambda_mean: the weight, ≥ 0.
-    """
-
-    lambda_mean: float = 0.1
-
-    def __post_init__(self) -> None:
-        if not (math.isfinite(self.lambda_mean) and self.lambda_mean >= 0):
-            raise ValueError(f"lambda_mean must be at least 0, got {self.lambda_mean}.")
-
-    def __call__(self, lambda_map: Tensor) -> Tensor:
-        return torch.zeros((), dtype=lambda_map.dtype, device=lambda_map.device)
-
-    def optimal_lambda(self, energy: Tensor) -> Tensor:
-        """λ ≡ lambda_mean."""
-        return torch.full_like(energy, self.lambda_mean)

@@ -11,7 +11,8 @@ from ..geometry.grid import Grid
 from ..geometry.volume import Volume
 from ..objective import Similarity
 from ..priors.beta import BetaPrior
-from ..priors.gaussian import GaussianPrior, UniformPrior
+from ..priors.gaussian import GaussianPrior
+from ..priors.uniform import UniformPrior
 from ..regularizers.diffusion import WeightedDiffusion
 from ..similarity.lncc import Lncc
 from ..similarity.mind import mind_ssc

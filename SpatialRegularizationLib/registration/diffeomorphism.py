@@ -44,29 +44,31 @@ def without_folds(
         on_round: called with the number of each round.
 
     Returns:
-        (velocity, u on `shape`, number of voxels that folded at first). After `ROUNDS` rounds the smoothing covers the whole
-        lattice, so the loop ends.
+        (velocity, u on `shape`, number of voxels that folded at first, number that still fold after `ROUNDS` rounds).
     """
     lattice = tuple(velocity.shape[2:])
-    folded_at_first = 0
     u = displacement_of(velocity, shape)
+    folds = fold_map(u)
+    at_first = left = int(folds.sum())
     for number in range(ROUNDS):
-        folds = fold_map(u)
-        count = int(folds.sum())
-        if number == 0:
-            folded_at_first = count
-        if count == 0:
+        if left == 0:
             break
         if on_round is not None:
             on_round(number)
-        radius = 1 + number // 3
-        near = F.adaptive_max_pool3d(folds.to(velocity.dtype), lattice) if lattice != shape else folds.to(velocity)
-        near = F.max_pool3d(near, 2 * radius + 1, stride=1, padding=radius)
-        blend = gaussian_smooth(near, (1.0,) * 3).clamp(0, 1)
-        smooth = gaussian_smooth(velocity, (1.0 + 0.1 * number,) * 3)
-        velocity = velocity + blend * (smooth - velocity)
+        velocity = _smoothed_near(velocity, folds, lattice, number)
         u = displacement_of(velocity, shape)
-    return velocity, u, folded_at_first
+        folds = fold_map(u)
+        left = int(folds.sum())
+    return velocity, u, at_first, left
+
+
+def _smoothed_near(velocity: Tensor, folds: Tensor, lattice: tuple[int, ...], number: int) -> Tensor:
+    """The velocity blended into its Gaussian mean around folds; region and width grow with the number of the round."""
+    radius = 1 + number // 3
+    near = F.adaptive_max_pool3d(folds.to(velocity.dtype), lattice)
+    near = F.max_pool3d(near, 2 * radius + 1, stride=1, padding=radius)
+    blend = gaussian_smooth(near, (1.0,) * 3).clamp(0, 1)
+    return velocity + blend * (gaussian_smooth(velocity, (1.0 + 0.1 * number,) * 3) - velocity)
 
 
 @torch.no_grad()

@@ -222,13 +222,14 @@ class _Job:
         field_grid = self._field_grid(grid, notes)
         tell = self.reporter.tell
         tell("removing folds", 0.86)
-        velocity, u, folded = without_folds(
+        velocity, u, folded, left = without_folds(
             solution.velocity, field_grid.shape, on_round=lambda n: tell("removing folds", 0.86 + 0.001 * n)
         )
         if folded:
             notes.append(
                 f"The velocity was smoothed around {folded} voxels where its exponential folded on the lattice "
-                f"({100 * folded / u[0, 0].numel():.3f} %); none folds now."
+                f"({100 * folded / u[0, 0].numel():.3f} %); "
+                + (f"{left} still fold: raise lambda-floor or lambda-max." if left else "none folds now.")
             )
         tell("inverting", 0.9)
         inverse = inverse_of(velocity, u).cpu()

@@ -74,7 +74,7 @@ class RegistrationSettings:
     )
     learning_rate: float = _number(0.1, 1e-4, 10.0, "voxels", "step of the optimizer at each level")
     tolerance: float = _number(
-        1e-4, 0.0, 0.1, "", "a level ends when the energy falls by less than this share in ten steps"
+        1e-4, 0.0, 0.1, "", "a level ends when ten steps lower the energy by less than this share of its whole fall; 0 never"
     )
     working_spacing_mm: float | None = _number(
         None, 0.05, 50.0, "mm", "voxel spacing to work at; default: that of the fixed image"

@@ -10,7 +10,8 @@ from torch import Tensor
 from conformance import displacement, weights
 from SpatialRegularizationLib.integrators.sequence import integrate_sequence
 from SpatialRegularizationLib.priors.beta import BetaPrior
-from SpatialRegularizationLib.priors.gaussian import GaussianPrior, UniformPrior
+from SpatialRegularizationLib.priors.gaussian import GaussianPrior
+from SpatialRegularizationLib.priors.uniform import UniformPrior
 from SpatialRegularizationLib.regularizers.diffusion import WeightEnd, gradient_energy, weighted_diffusion
 
 SHAPE = (5, 6, 4)

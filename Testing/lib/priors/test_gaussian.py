@@ -7,7 +7,8 @@ import math
 import pytest
 import torch
 
-from SpatialRegularizationLib.priors.gaussian import GaussianPrior, UniformPrior
+from SpatialRegularizationLib.priors.gaussian import GaussianPrior
+from SpatialRegularizationLib.priors.uniform import UniformPrior
 
 PRIORS = [GaussianPrior(1.0, 0.05), GaussianPrior(3.0, 0.5), GaussianPrior(0.2, 2.0)]
 ENERGIES = torch.logspace(-4, 3, 60, dtype=torch.float64)

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from SpatialRegularizationLib.priors.beta import BetaPrior
-from SpatialRegularizationLib.priors.gaussian import GaussianPrior, UniformPrior
+from SpatialRegularizationLib.priors.gaussian import GaussianPrior
+from SpatialRegularizationLib.priors.uniform import UniformPrior
 from SpatialRegularizationLib.registration.choices import ComputeChoices, chosen_device, chosen_prior
 from SpatialRegularizationLib.registration.instance import TensorPair
 from SpatialRegularizationLib.registration.settings import RegistrationSettings
