@@ -92,17 +92,19 @@ def warp_backward(
     """Gradients of `warp` for (image, u) from that of its output; grad (N, C, *t)."""
     shape = image.shape[2:]
     grad_u = torch.empty_like(u)
-    grad_image = torch.zeros_like(image) if image_needs_grad else None
+    grad_images = []
     whole = image_needs_grad or image.device.type != "cpu"
     for n in range(image.shape[0]):
         for planes in [slice(0, u.shape[2])] if whole else _slabs(u.shape[2:]):
             grid = _slab_positions(u[n : n + 1], planes, shape, offset)
             back = _sample_chunked_backward(grad[n : n + 1, :, planes], image[n : n + 1], grid, image_needs_grad)
-            if grad_image is not None:
-                grad_image[n] += back[0][0]
+            if image_needs_grad:  # then the whole lattice is one slab
+                grad_images.append(back[0])
             for axis, size in enumerate(shape):
                 torch.mul(back[1][0, ..., len(shape) - 1 - axis], _scale(size), out=grad_u[n, axis, planes])
-    return grad_image, grad_u
+    if not image_needs_grad:
+        return None, grad_u
+    return grad_images[0] if len(grad_images) == 1 else torch.cat(grad_images), grad_u
 
 
 class _Warp(torch.autograd.Function):
@@ -232,7 +234,10 @@ def _sample_chunked_backward(
     grad_image, grad_lines = _call_backward(
         lines.reshape(chunks, channels, *([1] * (d - 1)), size), expanded, _as_lines(grid, chunks, size), need_image
     )
-    grad_image = grad_image.sum(0, keepdim=True) if need_image else None
+    if need_image:
+        for part in grad_image[1:]:
+            grad_image[0].add_(part)
+        grad_image = grad_image[:1]
     grad_grid = grad_lines.view(-1, d)
     rest = grid.reshape(-1, d)[chunks * size :]
     if len(rest):
