@@ -24,7 +24,7 @@ FORMAT = 1
 
 CONVENTIONS = {
     "transform": "phi(x) = B (x + d(x)), fixed points to moving points, mm, LPS; B is `affine`",
-    "displacement.nrrd": "total displacement phi(x) - x in mm, LPS, on the fixed grid",
+    "displacement.nrrd": "total displacement phi(x) - x in mm, LPS, on the grid of d (the fixed one, unless too large)",
     "jacobian": "determinant of the Jacobian of x + d(x), without B; above 1 the moving image is larger than the fixed",
     "folding_percent": "central differences, border replicated, percent of all voxels of the fixed grid",
     "folding_one_sided_percent": "any of the eight one-sided determinants not positive, same voxels",

@@ -188,7 +188,7 @@ def _write_images(folder: Path, registration: Registration, companions: Companio
     write_volume(folder / "warped.nii.gz", registration.warped)
     write_volume(folder / "lambda.nrrd", registration.lambda_map)
     write_volume(folder / "jacobian.nrrd", registration.jacobian)
-    write_field(folder / "displacement.nrrd", total_displacement(transform, grid))
+    write_field(folder / "displacement.nrrd", total_displacement(transform, registration.displacement.grid))
     if companions is not None and companions.moving_labels is not None:
         labels = resample_labels_linear(companions.moving_labels, transform, grid)
         write_volume(folder / "warped_labels.nii.gz", labels)
