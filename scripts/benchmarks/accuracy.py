@@ -127,7 +127,9 @@ def run_method(case: cases.Case, name: str, start: np.ndarray, options: argparse
         command = [python, str(HERE / "baselines" / method.script), temporary, name]
         begin = time.perf_counter()
         try:
-            done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=options.timeout)
+            done = subprocess.run(
+                command, env=environment, capture_output=True, text=True, timeout=options.timeout, cwd=folder
+            )
         except subprocess.TimeoutExpired:
             return {"error": f"stopped after {options.timeout} s"}
         if done.returncode:
