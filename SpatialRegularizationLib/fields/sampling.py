@@ -237,7 +237,7 @@ def _sample_chunked_backward(
     if need_image:
         for part in grad_image[1:]:
             grad_image[0].add_(part)
-        grad_image = grad_image[:1]
+        grad_image = grad_image[:1].clone()  # a view would keep the volumes of all chunks alive
     grad_grid = grad_lines.view(-1, d)
     rest = grid.reshape(-1, d)[chunks * size :]
     if len(rest):
