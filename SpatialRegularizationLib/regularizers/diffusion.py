@@ -6,7 +6,8 @@ with forward differences (none across the end of an axis) and voxel sizes s (all
 physical displacement, for anisotropic lattices). A uniform λ ≡ c gives c times plain diffusion.
 
 Deviates: the paper sums over voxels; the mean over voxels and the nine differences is used here, in which the published
-optima of λmax, λmean, α′ and σ′ are stated (multiply by 9 N for the sum). `WEIGHT_AT_FAR_END` weights a difference by λ of its
+optima of λmax, λmean, α′ and σ′ are stated (multiply by 9 N for the sum; the released mean runs over the n - 1 differences
+of an axis instead of n voxels, about 0.5 % more). `WEIGHT_AT_FAR_END` weights a difference by λ of its
 far voxel p + e_a, as the released code does; the paper's λ(p) of the near voxel is the default.
 """
 

@@ -33,7 +33,7 @@ class Lncc:
     """1 - mean cc over the image, or over a mask; 0 is perfect, 1 unrelated.
 
     Args:
-        window: odd width of the window in voxels along every axis (an axis with fewer voxels uses what fits).
+        window: odd width of the window in voxels along every axis (1 along an axis of a single voxel).
     """
 
     window: int = 9
