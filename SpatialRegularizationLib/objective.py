@@ -56,16 +56,29 @@ class Objective:
         similarity: D, e.g. `Lncc(9)`.
         regularizer: R, e.g. `WeightedDiffusion()`.
         prior: -log p(λ), e.g. `BetaPrior()`.
+        uniform_lambda: λ of systems that predict none.
+        similarity_weight: factor of D (HyperMorph: 1 - λ).
     """
 
     similarity: Similarity
     regularizer: Regularizer
     prior: Callable[[Tensor], Tensor]
+    uniform_lambda: float | None = None
+    similarity_weight: float = 1.0
 
     def __call__(
-        self, warped: Tensor, fixed: Tensor, u: Tensor, lambda_map: Tensor, mask: Tensor | None = None
+        self, warped: Tensor, fixed: Tensor, u: Tensor, lambda_map: Tensor | None, mask: Tensor | None = None
     ) -> Energy:
-        similarity = self.similarity(warped, fixed, mask)
+        """Terms of E.
+
+        Raises:
+            ValueError: neither `lambda_map` nor `uniform_lambda` is there.
+        """
+        if lambda_map is None:
+            if self.uniform_lambda is None:
+                raise ValueError("The objective needs a lambda map (or a uniform_lambda), got none; predict with_lambda=True.")
+            lambda_map = u.new_full((u.shape[0], 1, *u.shape[2:]), self.uniform_lambda)
+        similarity = self.similarity_weight * self.similarity(warped, fixed, mask)
         regularization = self.regularizer(u, lambda_map)
         prior = self.prior(lambda_map)
         return Energy(similarity + regularization + prior, similarity, regularization, prior)

@@ -25,7 +25,7 @@ MAY_IMPORT = {
     "regularizers": {"fields"},
     "integrators": {"fields"},
     "networks": {"fields"},
-    "models": FACTORS,
+    "models": FACTORS | {"objective"},
     "objective": FACTORS,
     "io": DOORS,
     "zoo": DOORS | {"models", "networks"},
