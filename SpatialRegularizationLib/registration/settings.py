@@ -2,24 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import itertools
-import math
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from typing import Any
 
-
-def _choice(default: str, choices: tuple[str, ...], text: str) -> Any:
-    return field(default=default, metadata={"choices": choices, "help": text, "unit": ""})
-
-
-def _number(default: float | None, low: float, high: float, unit: str, text: str) -> Any:
-    return field(default=default, metadata={"range": (low, high), "help": text, "unit": unit, "kind": float})
-
-
-def _integer(default: int | None, low: int, high: int, unit: str, text: str) -> Any:
-    return field(default=default, metadata={"range": (low, high), "help": text, "unit": unit, "kind": int})
+from .setting_fields import checked_choice, checked_number, choice, integer, number, refuse_unknown
 
 
 @dataclass(frozen=True)
@@ -32,35 +20,35 @@ class RegistrationSettings:
         ValueError: a field outside its range or choices; one sentence naming both.
     """
 
-    similarity: str = _choice(
+    similarity: str = choice(
         "lncc",
         ("lncc", "mse", "mind"),
         "how likeness is measured: lncc for one modality, mse for equal intensities, mind for different modalities",
     )
-    lncc_window: int = _integer(7, 3, 31, "voxels", "side of the window of the local correlation, odd")
-    prior: str = _choice(
+    lncc_window: int = integer(7, 3, 31, "voxels", "side of the window of the local correlation, odd")
+    prior: str = choice(
         "beta",
         ("beta", "gaussian", "uniform"),
         "hyperprior of the weight map lambda; uniform means one constant weight, lambda-max",
     )
-    lambda_max: float = _number(1.0, 1e-4, 1e3, "", "largest regularization weight (the weight itself for uniform)")
-    alpha_prime: float = _number(
+    lambda_max: float = number(1.0, 1e-4, 1e3, "", "largest regularization weight (the weight itself for uniform)")
+    alpha_prime: float = number(
         0.03, 0.0, 1e3, "", "beta prior: alpha - 1; larger keeps lambda nearer lambda-max, 0 switches the prior off"
     )
-    lambda_mean: float = _number(1.0, 0.0, 1e3, "", "Gaussian prior: value that lambda is drawn to")
-    sigma_prime: float = _number(
+    lambda_mean: float = number(1.0, 0.0, 1e3, "", "Gaussian prior: value that lambda is drawn to")
+    sigma_prime: float = number(
         0.03, 0.0, 1e4, "", "Gaussian prior: 1/(2 sigma^2); larger keeps lambda nearer its mean"
     )
-    lambda_floor: float = _number(
+    lambda_floor: float = number(
         0.2, 0.0, 1.0, "", "smallest weight, as a share of lambda-max (lambda-mean for the Gaussian prior)"
     )
-    lambda_pooling: int = _integer(
+    lambda_pooling: int = integer(
         8, 1, 32, "voxels", "edge of the blocks of the velocity's lattice over which lambda is evaluated"
     )
-    affine: str = _choice(
+    affine: str = choice(
         "affine", ("none", "center", "rigid", "affine"), "alignment before the deformable stage, by mutual information"
     )
-    global_search: str = _choice(
+    global_search: str = choice(
         "auto",
         ("auto", "on", "off"),
         "search for large displacements before the gradient descent; auto decides by the pair",
@@ -72,25 +60,25 @@ class RegistrationSettings:
             "unit": "voxels, voxels, steps",
         },
     )
-    learning_rate: float = _number(0.1, 1e-4, 10.0, "voxels", "step of the optimizer at each level")
-    tolerance: float = _number(
+    learning_rate: float = number(0.1, 1e-4, 10.0, "voxels", "step of the optimizer at each level")
+    tolerance: float = number(
         1e-4, 0.0, 0.1, "", "a level ends when ten steps lower the energy by less than this share of its whole fall; 0 never"
     )
-    working_spacing_mm: float | None = _number(
+    working_spacing_mm: float | None = number(
         None, 0.05, 50.0, "mm", "voxel spacing to work at; default: that of the fixed image"
     )
-    max_voxels: int = _integer(
+    max_voxels: int = integer(
         12_000_000, 1000, 500_000_000, "voxels", "working lattice is coarsened to stay below this"
     )
-    intensity: str = _choice(
+    intensity: str = choice(
         "percentile", ("percentile", "ct", "none"), "intensity preparation: robust percentiles, a CT window, or none"
     )
-    seed: int = _integer(0, 0, 2**31 - 1, "", "seed of the random sampling; the same seed gives the same result")
-    device: str = _choice(
+    seed: int = integer(0, 0, 2**31 - 1, "", "seed of the random sampling; the same seed gives the same result")
+    device: str = choice(
         "auto", ("auto", "cpu", "cuda", "mps"), "where to compute; auto takes a GPU when there is one"
     )
-    threads: int | None = _integer(None, 1, 1024, "", "CPU threads; default: all")
-    precision: str = _choice("float32", ("float32", "float64"), "floating-point precision of the optimization")
+    threads: int | None = integer(None, 1, 1024, "", "CPU threads; default: all")
+    precision: str = choice("float32", ("float32", "float64"), "floating-point precision of the optimization")
 
     def __post_init__(self) -> None:
         for f in fields(self):
@@ -109,12 +97,7 @@ class RegistrationSettings:
         Raises:
             ValueError: a name that is no setting (the nearest one is suggested), or a value out of range.
         """
-        known = setting_names()
-        for name in values:
-            if name not in known:
-                near = difflib.get_close_matches(name.replace("-", "_"), known, n=1)
-                hint = f"did you mean {near[0]}?" if near else f"choose from {', '.join(known)}."
-                raise ValueError(f"Unknown setting {name!r}; {hint}")
+        refuse_unknown(values, setting_names(), "setting")
         return cls(**dict(values))
 
 
@@ -128,30 +111,10 @@ def _checked(name: str, value: Any, rules: Mapping[str, Any], default: Any) -> A
     if value is None and (default is None or default is MISSING):
         return None
     if "choices" in rules:
-        return _checked_choice(name, value, rules["choices"])
+        return checked_choice(name, value, rules["choices"])
     if "range" in rules:
-        return _checked_number(name, value, rules)
+        return checked_number(name, value, rules)
     return _checked_levels(name, value)
-
-
-def _checked_choice(name: str, value: Any, choices: tuple[str, ...]) -> str:
-    if value in choices:
-        return value
-    near = difflib.get_close_matches(str(value).lower(), choices, n=1)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
-    raise ValueError(f"{name} must be one of {', '.join(choices)}, got {value!r}.{hint}")
-
-
-def _checked_number(name: str, value: Any, rules: Mapping[str, Any]) -> float | int:
-    low, high = rules["range"]
-    unit = f" {rules['unit']}" if rules["unit"] else ""
-    kind = "a whole number" if rules["kind"] is int else "a number"
-    problem = f"{name} must be {kind} from {low:g} to {high:g}{unit}, got {value!r}; choose a value in that range."
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise ValueError(problem)
-    if (rules["kind"] is int and value != int(value)) or not low <= value <= high:
-        raise ValueError(problem)
-    return rules["kind"](value)
 
 
 def _checked_levels(name: str, value: Any) -> tuple[tuple[int, int, int], ...]:

@@ -1,0 +1,91 @@
+"""Fields of a settings dataclass that know their help, unit, range and choices, and the checks that read them.
+
+Command line, panel and configuration files take help texts, ranges and choices from the fields themselves.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import field
+from typing import Any
+
+
+def choice(default: str, choices: tuple[str, ...], text: str) -> Any:
+    """A field that is one of a few words."""
+    return field(default=default, metadata={"choices": choices, "help": text, "unit": ""})
+
+
+def number(default: float | None, low: float, high: float, unit: str, text: str) -> Any:
+    """A field that is a number in [low, high]; None only where that is the default."""
+    return field(default=default, metadata={"range": (low, high), "help": text, "unit": unit, "kind": float})
+
+
+def integer(default: int | None, low: int, high: int, unit: str, text: str) -> Any:
+    """A field that is a whole number in [low, high]; None only where that is the default."""
+    return field(default=default, metadata={"range": (low, high), "help": text, "unit": unit, "kind": int})
+
+
+def flag(default: bool, text: str) -> Any:
+    """A field that is true or false."""
+    return field(default=default, metadata={"flag": True, "help": text, "unit": ""})
+
+
+def checked_choice(name: str, value: Any, choices: tuple[str, ...]) -> str:
+    """The value, if it is one of the choices.
+
+    Raises:
+        ValueError: it is not; the nearest choice is suggested.
+    """
+    if value in choices:
+        return value
+    near = difflib.get_close_matches(str(value).lower(), choices, n=1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    raise ValueError(f"{name} must be one of {', '.join(choices)}, got {value!r}.{hint}")
+
+
+def checked_number(name: str, value: Any, rules: Mapping[str, Any]) -> float | int:
+    """The value as the field's kind of number.
+
+    Raises:
+        ValueError: not a number, not whole where that is asked, or out of range.
+    """
+    low, high = rules["range"]
+    unit = f" {rules['unit']}" if rules["unit"] else ""
+    kind = "a whole number" if rules["kind"] is int else "a number"
+    problem = f"{name} must be {kind} from {low:g} to {high:g}{unit}, got {value!r}; choose a value in that range."
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise ValueError(problem)
+    if (rules["kind"] is int and value != int(value)) or not low <= value <= high:
+        raise ValueError(problem)
+    return rules["kind"](value)
+
+
+def checked_flag(name: str, value: Any) -> bool:
+    """The value, if it is true or false.
+
+    Raises:
+        ValueError: it is not.
+    """
+    if isinstance(value, bool):
+        return value
+    raise ValueError(f"{name} must be true or false, got {value!r}.")
+
+
+def refuse_unknown(names: Iterable[str], known: tuple[str, ...], what: str) -> None:
+    """Refuses names that are not known, with the nearest known one.
+
+    Args:
+        names: as they were given.
+        known: what there is.
+        what: how to call one of them, e.g. "setting".
+
+    Raises:
+        ValueError: for the first unknown name.
+    """
+    for name in names:
+        if name not in known:
+            near = difflib.get_close_matches(str(name).replace("-", "_"), known, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"choose from {', '.join(known)}."
+            raise ValueError(f"Unknown {what} {name!r}; {hint}")
