@@ -48,6 +48,7 @@ def summary(registration: Registration, command: str) -> dict[str, Any]:
         "format": FORMAT,
         "command": command,
         "settings": registration.settings.to_dict(),
+        "model": registration.model or None,
         "notes": list(registration.notes),
         "displacement_mm": length_figures(registration.displacement),
         "affine": np.asarray(registration.affine, dtype=float).tolist(),

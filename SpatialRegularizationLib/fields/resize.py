@@ -47,6 +47,16 @@ def resample_axes(x: Tensor, starts: tuple[float, ...], steps: tuple[float, ...]
     return x
 
 
+def interpolate_axes(x: Tensor, starts: tuple[float, ...], steps: tuple[float, ...], shape: tuple[int, ...]) -> Tensor:
+    """`resample_axes` without smoothing, for fields that are smooth already; steps may be negative (an axis turned round)."""
+    for axis, (start, step, size) in enumerate(zip(starts, steps, shape, strict=True)):
+        old = x.shape[2 + axis]
+        if (start, step, size) != (0.0, 1.0, old):
+            matrix = _matrix(old, start + step * torch.arange(size, dtype=torch.float64))
+            x = along_axis(x, 2 + axis, matrix.to(x))
+    return x
+
+
 def shrink(x: Tensor, shape: tuple[int, ...]) -> Tensor:
     """x (N, C, *s) on a coarser lattice, after Gaussian smoothing against aliasing.
 

@@ -46,8 +46,23 @@ def without_folds(
     Returns:
         (velocity, u on `shape`, number of voxels that folded at first, number that still fold after `ROUNDS` rounds).
     """
-    lattice = tuple(velocity.shape[2:])
-    u = displacement_of(velocity, shape)
+    return _smoothed_until_unfolded(velocity, lambda v: displacement_of(v, shape), on_round)
+
+
+@torch.no_grad()
+def displacement_without_folds(
+    u: Tensor, *, on_round: Callable[[int], None] | None = None
+) -> tuple[Tensor, int, int]:
+    """`without_folds` of a displacement (1, 3, *s) that has no velocity: (u, voxels that folded at first, that still fold)."""
+    _, u, at_first, left = _smoothed_until_unfolded(u, lambda field: field, on_round)
+    return u, at_first, left
+
+
+def _smoothed_until_unfolded(
+    field: Tensor, displacement: Callable[[Tensor], Tensor], on_round: Callable[[int], None] | None
+) -> tuple[Tensor, Tensor, int, int]:
+    """(field, its displacement, voxels that folded at first, that still fold) after rounds of smoothing near folds."""
+    u = displacement(field)
     folds = fold_map(u)
     at_first = left = int(folds.sum())
     for number in range(ROUNDS):
@@ -55,15 +70,16 @@ def without_folds(
             break
         if on_round is not None:
             on_round(number)
-        velocity = _smoothed_near(velocity, folds, lattice, number)
-        u = displacement_of(velocity, shape)
+        field = _smoothed_near(field, folds, number)
+        u = displacement(field)
         folds = fold_map(u)
         left = int(folds.sum())
-    return velocity, u, at_first, left
+    return field, u, at_first, left
 
 
-def _smoothed_near(velocity: Tensor, folds: Tensor, lattice: tuple[int, ...], number: int) -> Tensor:
+def _smoothed_near(velocity: Tensor, folds: Tensor, number: int) -> Tensor:
     """The velocity blended into its Gaussian mean around folds; region and width grow with the number of the round."""
+    lattice = tuple(velocity.shape[2:])
     radius = 1 + number // 3
     near = F.adaptive_max_pool3d(folds.to(velocity.dtype), lattice)
     near = F.max_pool3d(near, 2 * radius + 1, stride=1, padding=radius)
@@ -84,7 +100,15 @@ def inverse_of(velocity: Tensor, u: Tensor, *, tolerance: float = 0.05) -> Tenso
         u: (1, 3, *s), voxels.
         tolerance: voxels.
     """
-    e = displacement_of(-velocity, tuple(u.shape[2:]))
+    return corrected_inverse(u, displacement_of(-velocity, tuple(u.shape[2:])), tolerance=tolerance)
+
+
+@torch.no_grad()
+def corrected_inverse(u: Tensor, start: Tensor | None = None, *, tolerance: float = 0.05) -> Tensor:
+    """`inverse_of` from any start (1, 3, *s), which is changed in place; None: a few steps e ← -u(y + e(y)) everywhere."""
+    e = -u if start is None else start
+    for _ in range(PLAIN_STEPS if start is None else 0):
+        e = warp(u, e).neg_()
     residual = warp(u, e).add_(e)
     open_ = _squared(residual[0]) > tolerance**2
     at = open_.nonzero().T

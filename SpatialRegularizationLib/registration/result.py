@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -123,6 +124,7 @@ class Registration:
         settings: what it was run with.
         seconds: wall time, s.
         notes: sentences for the report (working resolution, what was repaired, and why).
+        model: name, system, condition and checksum of the network that answered; empty where there was none.
     """
 
     fixed: Volume
@@ -138,6 +140,7 @@ class Registration:
     settings: RegistrationSettings
     seconds: float
     notes: tuple[str, ...] = ()
+    model: dict[str, Any] = field(default_factory=dict)
 
     @property
     def transform(self) -> SpatialTransform:

@@ -4,18 +4,39 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from ..evaluation.landmarks import target_registration_error
 from ..evaluation.overlap import dice_per_label, hd95_per_label, mean_over_labels
+from ..fields.sampling import warp
 from ..geometry.grid import Grid
 from ..geometry.transform import SpatialTransform
+from .instance import TensorPair
+from .job import Job
 from .mapping import transform_points
 from .prepare import check_labels
 from .resample import resample_labels
 from .result import Companions
+
+
+@torch.no_grad()
+def likeness(job: Job, pair: TensorPair, displacement: Callable[[tuple[int, ...]], Tensor] | None = None) -> float:
+    """Likeness on the working lattice: 1 - D for LNCC and MIND, -D for MSE (larger is more alike).
+
+    Args:
+        job: whose similarity counts.
+        pair: on the working lattice.
+        displacement: size of a lattice of this extent → u (1, 3, *size) there; None is rest.
+    """
+    pair = job.choices.featured(pair.at_level(job.choices.scoring_shrink(pair)))
+    shape = tuple(pair.fixed.shape[2:])
+    u = pair.fixed.new_zeros(1, 3, *shape) if displacement is None else displacement(shape)
+    distance = float(job.choices.similarity(warp(pair.moving, u, offset=pair.offset), pair.fixed, pair.weight(u)))
+    return -distance if job.settings.similarity == "mse" else 1.0 - distance
 
 
 def overlap_scores(companions: Companions, transform: SpatialTransform, grid: Grid) -> tuple[dict, dict] | None:

@@ -64,6 +64,9 @@ class RegistrationSettings:
     tolerance: float = number(
         1e-4, 0.0, 0.1, "", "a level ends when ten steps lower the energy by less than this share of its whole fall; 0 never"
     )
+    refine_steps: int = integer(
+        0, 0, 1000, "steps", "steps of the optimizer that follow a model's answer; 0 takes the answer as it is"
+    )
     working_spacing_mm: float | None = number(
         None, 0.05, 50.0, "mm", "voxel spacing to work at; default: that of the fixed image"
     )

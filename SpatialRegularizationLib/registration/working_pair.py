@@ -46,11 +46,11 @@ def working_pair(
     """
     fixed, moving = images
     wide, offset = _grown(grid, moving.grid, affine)
-    reach = _read(moving, wide, affine, fill=float(moving.data.min()))
+    reach = read_through(moving, wide, affine, fill=float(moving.data.min()))
     mask = None if masks[0] is None else shrink(masks[0].data[None].to(dtype), grid.shape)
     inside = None
     if masks[1] is not None:
-        inside = _read(masks[1].with_data(masks[1].data.to(torch.float32)), wide, affine, fill=0.0)
+        inside = read_through(masks[1].with_data(masks[1].data.to(torch.float32)), wide, affine, fill=0.0)
     return TensorPair(
         shrink(fixed.data[None].to(device=device, dtype=dtype), grid.shape),
         reach.to(device=device, dtype=dtype),
@@ -77,8 +77,15 @@ def _grown(grid: Grid, moving: Grid, affine: np.ndarray) -> tuple[Grid, tuple[in
     return Grid(shape, grid.spacing, origin, grid.direction), tuple(low)
 
 
-def _read(volume: Volume, grid: Grid, affine: np.ndarray, *, fill: float) -> Tensor:
-    """volume(B x) on the voxels of a grid, smoothed first where the grid is coarser: (1, 1, *grid.shape)."""
+def read_through(volume: Volume, grid: Grid, affine: np.ndarray, *, fill: float) -> Tensor:
+    """volume(B x) on the voxels of a grid, smoothed first where the grid is coarser: (1, 1, *grid.shape) float32.
+
+    Args:
+        volume: (1, i, j, k).
+        grid: where the values are wanted, in the patient space of the fixed image.
+        affine: B, 4x4 LPS mm, fixed to moving.
+        fill: value outside of the volume.
+    """
     matrix = np.linalg.inv(volume.grid.affine) @ affine @ grid.affine
     data = volume.data[None].to(torch.float32)
     data = gaussian_smooth(data, tuple(antialias_sigma(max(1.0, s)) for s in np.abs(matrix[:3, :3]).max(1)))

@@ -1,0 +1,111 @@
+"""A trained network ready for one pair: the model, its card, the values of its hyperparameters, and the pair as it sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..geometry.grid import Grid
+from ..geometry.volume import Volume
+from ..models.base import RegistrationModel
+from .model_grid import TrainingLattice, model_grid
+from .prepare import prepare_intensity
+from .working_pair import read_through
+
+if TYPE_CHECKING:
+    from ..zoo.card import ModelCard
+
+
+@dataclass(frozen=True)
+class Network:
+    """A model that answers at one condition.
+
+    Args:
+        model: on its device, in evaluation mode.
+        card: what it was trained on.
+        values: of its hyperparameters by name; defaults where a name is missing.
+        condition: the same as the model takes it, (1, H), or None.
+    """
+
+    model: RegistrationModel
+    card: ModelCard
+    values: Mapping[str, float]
+    condition: Tensor | None
+
+    def describe(self) -> dict[str, Any]:
+        """For the report."""
+        values = {h.name: float(self.values.get(h.name, h.default)) for h in self.model.hyperparameters}
+        return {"name": self.card.name, "system": self.model.system, "condition": values, "sha256": self.card.sha256}
+
+
+@dataclass(frozen=True)
+class SeenPair:
+    """Two images on a network's lattice.
+
+    Args:
+        moving, fixed: (1, 1, *grid.shape), intensities as in training; the moving one read through the affine start.
+        grid: where they lie, in the patient space of the fixed image.
+        notes: what to say about the lattice.
+    """
+
+    moving: Tensor
+    fixed: Tensor
+    grid: Grid
+    notes: tuple[str, ...]
+
+
+def network_of(
+    model: str | Path | tuple[RegistrationModel, ModelCard], values: Mapping[str, float], device: torch.device
+) -> Network:
+    """The model of a name, a path, or one at hand, checked to answer at these values.
+
+    Raises:
+        FileNotFoundError, ValueError: no such model (the nearest name is suggested), a corrupt file, or values that the
+            model does not take.
+    """
+    found, card = _loaded(model, device) if isinstance(model, (str, Path)) else model
+    found = found.to(device).eval()
+    return Network(found, card, dict(values), found.condition(values, device=device))
+
+
+def _loaded(name: str | Path, device: torch.device) -> tuple[RegistrationModel, ModelCard]:
+    from ..zoo.card import load_model  # here: a registration without a model reads no model files
+
+    return load_model(name, device)
+
+
+def seen_pair(
+    images: tuple[Volume, Volume], card: ModelCard, affine: np.ndarray, device: torch.device
+) -> SeenPair:
+    """Both images as the network wants to see them.
+
+    Args:
+        images: fixed and moving, as given.
+        card: what the network was trained on.
+        affine: B, 4x4 LPS mm, fixed to moving.
+        device: of the result.
+
+    Raises:
+        ValueError: the fixed image is far from what the model was trained on.
+    """
+    fixed = prepare_intensity(images[0], card.intensity, "fixed image")
+    moving = prepare_intensity(images[1], card.intensity, "moving image")
+    grid, notes = model_grid(fixed, lattice_of(card))
+    outside = tuple(float(image.data.min()) for image in (fixed, moving))
+    return SeenPair(
+        read_through(moving, grid, affine, fill=outside[1]).to(device),
+        read_through(fixed, grid, np.eye(4), fill=outside[0]).to(device),
+        grid,
+        notes,
+    )
+
+
+def lattice_of(card: ModelCard) -> TrainingLattice:
+    """Where a model's training images lay."""
+    return TrainingLattice(tuple(card.shape), tuple(card.spacing_mm), card.orientation)

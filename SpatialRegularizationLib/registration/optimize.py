@@ -1,0 +1,118 @@
+"""The descent for one pair: coarse to fine from rest (or from a search), or a few steps from a network's answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from torch import Tensor
+
+from ..fields.resize import resize_displacement
+from ..geometry.grid import Grid
+from ..models.free import Free, low_resolution_lambda
+from ..models.guided import Guided
+from ..objective import Objective
+from .carry import carry, carry_displacement
+from .diffeomorphism import displacement_of
+from .instance import Descent, TensorPair, descend, level_shape
+from .job import Job
+from .large_motion import search_if_wanted
+from .predict import Answer
+from .result import LevelHistory
+from .scores import likeness
+from .solution import VelocitySolution
+
+SEARCHED_VOXELS = 48
+"""Voxels along the longest axis of an image that shows no more than the search has seen."""
+
+
+def optimize(job: Job, pair: TensorPair, velocity: Tensor | None, notes: list[str]) -> VelocitySolution:
+    """Coarse to fine over the levels of the settings.
+
+    Args:
+        job: the pair and its settings.
+        pair: both images on the working lattice.
+        velocity: start (1, 3, *t), or None: from a search for large motion or from rest.
+        notes: sentences so far; more are added.
+    """
+    if velocity is None:
+        velocity = search_if_wanted(
+            pair, job.settings.global_search, notes,
+            tell=lambda share: job.reporter.tell("search for large motion", 0.1 + 0.1 * share),
+        )  # fmt: skip
+    before = likeness(job, pair)
+    shape = tuple(pair.fixed.shape[2:])
+    levels = _levels_after(job, shape, velocity)
+    work = [max(1, steps) / shrink**3 for shrink, _, steps in levels]
+    history = []
+    for number, (shrink, velocity_shrink, steps) in enumerate(levels):
+        lattice = level_shape(shape, velocity_shrink)
+        velocity = pair.fixed.new_zeros(1, 3, *lattice) if velocity is None else resize_displacement(velocity, lattice)
+        free = _free(job, pair, velocity)
+        span = (0.2 + 0.65 * sum(work[:number]) / sum(work), 0.65 * work[number] / sum(work))
+        history.append(_level(job, free, pair.at_level(shrink), f"level {number + 1} of {len(levels)}", (steps, *span)))
+        velocity = free.velocity.detach()
+    after = likeness(job, pair, lambda s: displacement_of(velocity, s))
+    return VelocitySolution(tuple(history), (before, after), velocity, _closed_form(job, free.spacing))
+
+
+def refine(job: Job, pair: TensorPair, grid: Grid, answer: Answer, notes: list[str]) -> VelocitySolution:
+    """`settings.refine_steps` steps on the finest lattice of the settings, from a network's velocity and λ.
+
+    Args:
+        job: the pair and its settings.
+        pair: both images on the working lattice.
+        grid: of the working lattice.
+        answer: the network's.
+        notes: sentences so far; more are added.
+    """
+    before = likeness(job, pair)
+    shrink, velocity_shrink, _ = job.settings.levels[-1]
+    lattice = level_shape(tuple(pair.fixed.shape[2:]), velocity_shrink)
+    where = grid.resized(lattice)
+    velocity = carry_displacement(answer.velocity(), answer.grid, where).to(pair.fixed)
+    guide = carry(answer.lambda_map, answer.grid, where).to(pair.fixed)
+    guided = Guided(_free(job, pair, velocity), guide)
+    steps = job.settings.refine_steps
+    history = _level(job, guided, pair.at_level(shrink), "refinement", (steps, 0.4, 0.45))
+    velocity, lambda_map = guided.velocity.detach(), guided.present_lambda
+    notes.append(f"The network's answer was refined by {len(history.total)} steps on a lattice of {lattice} voxels.")
+    after = likeness(job, pair, lambda s: displacement_of(velocity, s))
+    return VelocitySolution((history,), (before, after), velocity, lambda _: lambda_map, model=answer.network.describe())
+
+
+def _free(job: Job, pair: TensorPair, velocity: Tensor) -> Free:
+    return Free(
+        velocity, job.choices.prior.optimal_lambda, lambda_pooling=job.settings.lambda_pooling,
+        spacing=job.choices.relative_spacing(pair, tuple(velocity.shape[2:])),
+    )  # fmt: skip
+
+
+def _closed_form(job: Job, spacing: tuple[float, ...] | None) -> Callable[[Tensor], Tensor]:
+    """λ of a velocity, on its lattice."""
+    return lambda velocity: low_resolution_lambda(
+        velocity, job.choices.prior.optimal_lambda, pooling=job.settings.lambda_pooling, spacing=spacing
+    )
+
+
+def _levels_after(job: Job, shape: tuple[int, ...], velocity: Tensor | None) -> tuple[tuple[int, int, int], ...]:
+    """The levels that see more than the search (or initial transform) has seen: at least the last one."""
+    if velocity is None:
+        return job.settings.levels
+    seen = max(1.0, max(shape) / SEARCHED_VOXELS)
+    return tuple(level for level in job.settings.levels if level[0] <= seen) or job.settings.levels[-1:]
+
+
+def _level(
+    job: Job, free: Free | Guided, pair: TensorPair, stage: str, span: tuple[int, float, float]
+) -> LevelHistory:
+    """One descent; `span` is (steps, share of the job done before, share that this level is)."""
+    steps, begin, length = span
+
+    def on_step(step: int, energies: dict[str, float]) -> None:
+        job.reporter.tell(stage, begin + length * (step + 1) / steps, energies["total"])
+
+    descent = Descent(steps, job.settings.learning_rate, job.settings.tolerance)
+    objective = Objective(job.choices.similarity, job.choices.regularizer(free.spacing), job.choices.prior)
+    energies = descend(free, job.choices.featured(pair), objective, descent, on_step=on_step)
+    columns = {name: tuple(e[name] for e in energies) for name in ("total", "similarity", "regularization", "prior")}
+    return LevelHistory(stage=stage, **columns)
