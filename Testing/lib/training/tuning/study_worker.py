@@ -6,10 +6,10 @@ import sys
 import time
 from pathlib import Path
 
-from SpatialRegularizationLib.training.ranges import Range
-from SpatialRegularizationLib.training.study import run_study
-from SpatialRegularizationLib.training.study_settings import HeartbeatSettings, StudySettings
-from SpatialRegularizationLib.training.trials import RunningTrial
+from SpatialRegularizationLib.training.tuning.ranges import Range
+from SpatialRegularizationLib.training.tuning.study import run_study
+from SpatialRegularizationLib.training.tuning.study_settings import HeartbeatSettings, StudySettings
+from SpatialRegularizationLib.training.tuning.trials import RunningTrial
 
 RANGES = {"alpha_prime": Range(0.0, 0.2), "lambda_max": Range(0.5, 5.0)}
 QUICK_HEART = HeartbeatSettings(interval_s=0.2, grace_s=1.5)

@@ -15,11 +15,11 @@ import pytest
 pytest.importorskip("optuna", reason="the extra 'tuning' is not installed")
 
 from SpatialRegularizationLib.objective import NonFiniteEnergyError
-from SpatialRegularizationLib.training.ranges import Range
-from SpatialRegularizationLib.training.storages import open_storage, shown_url, sqlite_url
-from SpatialRegularizationLib.training.study import read_study, run_study
-from SpatialRegularizationLib.training.study_settings import HeartbeatSettings, PruningSettings, StudySettings
-from SpatialRegularizationLib.training.trials import RunningTrial
+from SpatialRegularizationLib.training.tuning.ranges import Range
+from SpatialRegularizationLib.training.tuning.storages import open_storage, shown_url, sqlite_url
+from SpatialRegularizationLib.training.tuning.study import read_study, run_study
+from SpatialRegularizationLib.training.tuning.study_settings import HeartbeatSettings, PruningSettings, StudySettings
+from SpatialRegularizationLib.training.tuning.trials import RunningTrial
 
 HERE = Path(__file__).resolve().parent
 RANGES = {"alpha_prime": Range(0.0, 0.2), "lambda_max": Range(0.5, 5.0)}
@@ -36,7 +36,7 @@ def settings(tmp_path: Path) -> StudySettings:
 
 
 def worker(url: str, trials: int, pause: float, log: Path) -> subprocess.Popen:
-    environment = os.environ | {"PYTHONPATH": str(HERE.parents[2]), "OMP_NUM_THREADS": "1"}
+    environment = os.environ | {"PYTHONPATH": str(HERE.parents[3]), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, str(HERE / "study_worker.py"), url, str(trials), str(pause), str(log)]
     return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
 
@@ -142,7 +142,7 @@ def test_each_trial_is_told_with_the_state_of_the_study(settings: StudySettings)
 def test_two_processes_share_one_study(kind: str, tmp_path: Path) -> None:
     path, log = tmp_path / "study.file", tmp_path / "log"
     url = sqlite_url(path) if kind == "sqlite" else f"journal:///{path}"
-    for process in [worker(url, 12, 0.05, log), worker(url, 12, 0.05, log)]:
+    for process in [worker(url, 12, 0.01, log), worker(url, 12, 0.01, log)]:
         finished(process)
     started = [line.split() for line in log.read_text().splitlines()]
     record = read_study(StudySettings("parabola", url, RANGES, {"data": "none"}, trials=12))
@@ -194,7 +194,7 @@ def test_a_study_of_another_program_is_refused(settings: StudySettings) -> None:
 
     storage = open_storage(optuna, settings.storage)
     optuna.create_study(storage=storage, study_name="test").optimize(lambda t: t.suggest_float("x", 0, 1), n_trials=1)
-    with pytest.raises(ValueError, match="another program.*another name"):
+    with pytest.raises(ValueError, match=r"another program.*another name"):
         run_study(settings, parabola)
 
 

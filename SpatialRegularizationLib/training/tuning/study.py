@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..objective import NonFiniteEnergyError
+from ...objective import NonFiniteEnergyError
 from .identity import first_difference, identity_of
 from .storages import open_storage, shown_url
 from .study_settings import StudySettings

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from ..registration.setting_fields import checked_number, integer, number
+from ...registration.setting_fields import checked_number, integer, number
 from .ranges import Range
 
 

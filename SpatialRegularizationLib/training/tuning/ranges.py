@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..registration.setting_fields import refuse_unknown
+from ...registration.setting_fields import refuse_unknown
 
 PRIORS = ("beta", "gaussian")
 
