@@ -5,6 +5,7 @@ Border, drawn for the row  a b c d  (linear interpolation between the centres):
 
     fill=None      … a a a | a b c d | d d d …      the border value, for ever
     fill=z         … z z a | a b c d | d z z …      the same within half a voxel of the border, then z (ITK's resampling)
+    zero padding   … 0 0 0 | a b c d | 0 0 0 …      voxels of value 0 all around (released networks, `warp_zero_padded`)
 
 PyTorch's CPU sampler works on one core per batch element. The points are therefore dealt out as a batch of as many
 chunks as there are threads, over an image expanded with stride 0: the values are exactly the same.
@@ -12,11 +13,17 @@ chunks as there are threads, over an image expanded with stride 0: the values ar
 
 from __future__ import annotations
 
+from enum import Enum
+
 import torch
 from torch import Tensor
 
 SLAB_POINTS = 1 << 19
 """Points per pass where a pass may be cut: the position buffer then stays in the cache (6 MB in float32)."""
+
+BORDER_REPEATED = (1, True)
+"""(padding mode, align_corners) of PyTorch's samplers, here everywhere but in `warp_zero_padded`."""
+ZERO_PADDING = 0
 
 
 def voxel_coordinates(
@@ -39,7 +46,7 @@ def sample_linear(image: Tensor, coordinates: Tensor, *, fill: float | None = No
         (N, C, *t); differentiable in both arguments.
     """
     grid = _normalized(coordinates, image.shape[2:])
-    return _filled(_GridSample.apply(image, grid), coordinates, image.shape[2:], fill)
+    return _filled(_GridSample.apply(image, grid, BORDER_REPEATED), coordinates, image.shape[2:], fill)
 
 
 def sample_nearest(image: Tensor, coordinates: Tensor, *, fill: float | None = None) -> Tensor:
@@ -72,6 +79,22 @@ def warp(image: Tensor, u: Tensor, *, fill: float | None = None, offset: tuple[f
     identity = voxel_coordinates(u.shape[2:], device=u.device, dtype=u.dtype)
     shift = torch.tensor(start, dtype=u.dtype, device=u.device).view(-1, *([1] * u.shape[1]))
     return _filled(warped, u + identity + shift, image.shape[2:], fill)
+
+
+class ZeroPadding(Enum):
+    """Where the released networks read an image: at x = p + u, or at x·s/(s - 1) - 1/2 along an axis of s voxels.
+
+    The second is what normalization for `align_corners=True` gives when sampled with `align_corners=False`.
+    """
+
+    CENTERED = True
+    SHIFTED = False
+
+
+def warp_zero_padded(image: Tensor, u: Tensor, positions: ZeroPadding) -> Tensor:
+    """`warp` as in the released TM-SPR networks, for their checkpoints; image and u on one lattice."""
+    identity = voxel_coordinates(u.shape[2:], device=u.device, dtype=u.dtype)
+    return _GridSample.apply(image, _normalized(u + identity, image.shape[2:]), (ZERO_PADDING, positions.value))
 
 
 def warp_forward(image: Tensor, u: Tensor, offset: tuple[float, ...] | None = None) -> Tensor:
@@ -124,22 +147,23 @@ class _GridSample(torch.autograd.Function):
     """`grid_sample` with the points dealt out to all CPU cores; grid (N, *t, d) normalised, reversed component order."""
 
     @staticmethod
-    def forward(ctx, image: Tensor, grid: Tensor) -> Tensor:
+    def forward(ctx, image: Tensor, grid: Tensor, border: tuple[int, bool]) -> Tensor:
         ctx.save_for_backward(image, grid)
+        ctx.border = border
         if image.device.type != "cpu":
-            return _call(image, grid)
-        return torch.cat([_sample_chunked(image[n : n + 1], grid[n : n + 1]) for n in range(image.shape[0])])
+            return _call(image, grid, border)
+        return torch.cat([_sample_chunked(image[n : n + 1], grid[n : n + 1], border) for n in range(image.shape[0])])
 
     @staticmethod
     def backward(ctx, grad: Tensor):
         image, grid = ctx.saved_tensors
         need_image = ctx.needs_input_grad[0]
         parts = [
-            _sample_chunked_backward(grad[n : n + 1], image[n : n + 1], grid[n : n + 1], need_image)
+            _sample_chunked_backward(grad[n : n + 1], image[n : n + 1], grid[n : n + 1], need_image, ctx.border)
             for n in range(image.shape[0])
         ]
         grad_image = torch.cat([p[0] for p in parts]) if need_image else None
-        return grad_image, torch.cat([p[1] for p in parts])
+        return grad_image, torch.cat([p[1] for p in parts]), None
 
 
 def _scale(size: int) -> float:
@@ -184,15 +208,17 @@ def _filled(values: Tensor, coordinates: Tensor, shape: torch.Size, fill: float 
     return torch.where(inside, values, torch.full((), fill, dtype=values.dtype, device=values.device))
 
 
-def _call(image: Tensor, grid: Tensor) -> Tensor:
+def _call(image: Tensor, grid: Tensor, border: tuple[int, bool] = BORDER_REPEATED) -> Tensor:
     sampler = torch.ops.aten.grid_sampler_3d if grid.shape[-1] == 3 else torch.ops.aten.grid_sampler_2d
-    return sampler(image, grid, 0, 1, True)  # bilinear, border, align_corners
+    return sampler(image, grid, 0, *border)  # 0: bilinear
 
 
-def _call_backward(grad: Tensor, image: Tensor, grid: Tensor, need_image: bool) -> tuple[Tensor | None, Tensor]:
+def _call_backward(
+    grad: Tensor, image: Tensor, grid: Tensor, need_image: bool, border: tuple[int, bool] = BORDER_REPEATED
+) -> tuple[Tensor | None, Tensor]:
     three = grid.shape[-1] == 3
     sampler = torch.ops.aten.grid_sampler_3d_backward if three else torch.ops.aten.grid_sampler_2d_backward
-    return sampler(grad.contiguous(), image, grid, 0, 1, True, [need_image, True])
+    return sampler(grad.contiguous(), image, grid, 0, *border, [need_image, True])
 
 
 def _chunks(grid: Tensor) -> tuple[int, int]:
@@ -207,32 +233,32 @@ def _as_lines(grid: Tensor, chunks: int, size: int) -> Tensor:
     return grid.reshape(-1, d)[: chunks * size].view(chunks, *([1] * (d - 1)), size, d)
 
 
-def _sample_chunked(image: Tensor, grid: Tensor) -> Tensor:
+def _sample_chunked(image: Tensor, grid: Tensor, border: tuple[int, bool] = BORDER_REPEATED) -> Tensor:
     """(1, C, *s) at (1, *t, d) → (1, C, *t)."""
     d, channels = grid.shape[-1], image.shape[1]
     chunks, size = _chunks(grid)
-    lines = _call(image.expand(chunks, *image.shape[1:]), _as_lines(grid, chunks, size))
+    lines = _call(image.expand(chunks, *image.shape[1:]), _as_lines(grid, chunks, size), border)
     values = lines.view(chunks, channels, size).transpose(0, 1).reshape(channels, -1)
     rest = grid.reshape(-1, d)[chunks * size :]
     if len(rest):
-        tail = _call(image, rest.view(1, *([1] * (d - 1)), -1, d)).view(channels, -1)
+        tail = _call(image, rest.view(1, *([1] * (d - 1)), -1, d), border).view(channels, -1)
         values = torch.cat([values, tail], dim=1)
     return values.view(1, channels, *grid.shape[1:-1])
 
 
 def _sample_chunked_backward(
-    grad: Tensor, image: Tensor, grid: Tensor, need_image: bool
+    grad: Tensor, image: Tensor, grid: Tensor, need_image: bool, border: tuple[int, bool] = BORDER_REPEATED
 ) -> tuple[Tensor | None, Tensor]:
     """Gradients of `_sample_chunked` for (image, grid)."""
     if image.device.type != "cpu":
-        return _call_backward(grad, image, grid, need_image)
+        return _call_backward(grad, image, grid, need_image, border)
     d, channels = grid.shape[-1], image.shape[1]
     chunks, size = _chunks(grid)
     flat = grad.reshape(channels, -1)
     lines = flat[:, : chunks * size].view(channels, chunks, size).transpose(0, 1)
     expanded = image.expand(chunks, *image.shape[1:])
     grad_image, grad_lines = _call_backward(
-        lines.reshape(chunks, channels, *([1] * (d - 1)), size), expanded, _as_lines(grid, chunks, size), need_image
+        lines.reshape(chunks, channels, *([1] * (d - 1)), size), expanded, _as_lines(grid, chunks, size), need_image, border
     )
     if need_image:
         for part in grad_image[1:]:
@@ -242,7 +268,7 @@ def _sample_chunked_backward(
     rest = grid.reshape(-1, d)[chunks * size :]
     if len(rest):
         tail = flat[:, chunks * size :].reshape(1, channels, *([1] * (d - 1)), -1)
-        more_image, more_grid = _call_backward(tail, image, rest.view(1, *([1] * (d - 1)), -1, d), need_image)
+        more_image, more_grid = _call_backward(tail, image, rest.view(1, *([1] * (d - 1)), -1, d), need_image, border)
         grad_image = grad_image + more_image if need_image else None
         grad_grid = torch.cat([grad_grid, more_grid.view(-1, d)])
     return grad_image, grad_grid.view(grid.shape)
