@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from enum import Enum
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .norms import Conditioning, NormKind, normalize, volume_norm
+
+
+class BlockOrder(Enum):
+    """What follows the convolution first: the norm, or the activation (released hypernetworks)."""
+
+    NORM_FIRST = "norm-first"
+    ACTIVATION_FIRST = "activation-first"
 
 
 class ConvBlock(nn.Module):
@@ -18,13 +27,21 @@ class ConvBlock(nn.Module):
     Args:
         inputs, outputs: channels.
         kind: norm where no conditioning is given.
+        order: of norm and activation.
         conditioning: conditional instance norm instead; the block owns the mapping of the released form.
     """
 
     def __init__(
-        self, inputs: int, outputs: int, *, kind: NormKind = NormKind.INSTANCE, conditioning: Conditioning | None = None
+        self,
+        inputs: int,
+        outputs: int,
+        *,
+        kind: NormKind = NormKind.INSTANCE,
+        order: BlockOrder = BlockOrder.NORM_FIRST,
+        conditioning: Conditioning | None = None,
     ) -> None:
         super().__init__()
+        self.order = order
         self.conv = nn.Conv3d(inputs, outputs, 3, padding=1, bias=False)
         self.norm = volume_norm(outputs, kind, conditioning)
         self.mapping = None if conditioning is None else conditioning.block_mapping(outputs)
@@ -36,6 +53,8 @@ class ConvBlock(nn.Module):
     def finish(self, y: Tensor, code: Tensor | None = None) -> Tensor:
         """Norm and activation of a convolution's result."""
         code = code if self.mapping is None or code is None else self.mapping(code)
+        if self.order is BlockOrder.ACTIVATION_FIRST:
+            return normalize(self.norm, self.activation(y), code)
         return self.activation(normalize(self.norm, y, code))
 
 
@@ -44,7 +63,7 @@ class UpBlock(nn.Module):
 
     Args:
         inputs: channels to upsample. skips: channels of the skip. outputs: channels of the result.
-        kind, conditioning: as in `ConvBlock`.
+        kind, order, conditioning: as in `ConvBlock`.
     """
 
     def __init__(
@@ -54,11 +73,12 @@ class UpBlock(nn.Module):
         outputs: int,
         *,
         kind: NormKind = NormKind.INSTANCE,
+        order: BlockOrder = BlockOrder.NORM_FIRST,
         conditioning: Conditioning | None = None,
     ) -> None:
         super().__init__()
-        self.conv1 = ConvBlock(inputs + skips, outputs, kind=kind, conditioning=conditioning)
-        self.conv2 = ConvBlock(outputs, outputs, kind=kind, conditioning=conditioning)
+        self.conv1 = ConvBlock(inputs + skips, outputs, kind=kind, order=order, conditioning=conditioning)
+        self.conv2 = ConvBlock(outputs, outputs, kind=kind, order=order, conditioning=conditioning)
 
     def forward(self, x: Tensor, skip: Tensor, code: Tensor | None = None) -> Tensor:
         return self.conv2(self.conv1(torch.cat([double(x), skip], dim=1), code), code)

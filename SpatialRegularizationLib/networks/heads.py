@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .blocks import ConvBlock, double
+from .blocks import BlockOrder, ConvBlock, double
 from .norms import Conditioning, NormKind
 
 
@@ -43,6 +43,7 @@ class HeadSettings:
             of interpolating the weight.
         floor: smallest w of the sigmoid.
         norm: of the inner convolutions.
+        order: of norm and activation.
     """
 
     tap: Tap = Tap.COARSE
@@ -51,6 +52,7 @@ class HeadSettings:
     upsample_logits: bool = False
     floor: float = 1e-6
     norm: NormKind = NormKind.INSTANCE
+    order: BlockOrder = BlockOrder.NORM_FIRST
 
     def __post_init__(self) -> None:
         if not 0 <= self.floor < 1:
@@ -77,8 +79,8 @@ class WeightHead(nn.Module):
         super().__init__()
         self.settings = settings
         width = settings.width or channels
-        self.conv1 = ConvBlock(channels, width, kind=settings.norm, conditioning=conditioning)
-        self.conv2 = ConvBlock(width, width, kind=settings.norm, conditioning=conditioning)
+        self.conv1 = ConvBlock(channels, width, kind=settings.norm, order=settings.order, conditioning=conditioning)
+        self.conv2 = ConvBlock(width, width, kind=settings.norm, order=settings.order, conditioning=conditioning)
         self.out = nn.Conv3d(width, 1, 3, padding=1)
 
     def forward(self, features: Tensor, code: Tensor | None = None) -> Tensor:

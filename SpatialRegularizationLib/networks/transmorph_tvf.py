@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from ..fields.sampling import ZeroPadding, warp, warp_zero_padded
 from .backbone import Backbone, Decoding, Encoding, pooled
-from .blocks import ConvBlock, UpBlock, double, small_convolution
+from .blocks import BlockOrder, ConvBlock, UpBlock, double, small_convolution
 from .norms import Conditioning, NormKind
 from .swin import SwinEncoder, SwinSettings
 
@@ -54,6 +54,7 @@ class TransMorphTvfSettings:
         time_channels: width of the maps x_t.
         drop_path: stochastic depth of the last Swin block.
         norm: of the blocks that see the images. decoder_norm: of the others.
+        order: of norm and activation.
         composition, warp: see there.
         shift_thin_windows: see `SwinSettings`.
     """
@@ -69,6 +70,7 @@ class TransMorphTvfSettings:
     drop_path: float = 0.3
     norm: NormKind = NormKind.INSTANCE
     decoder_norm: NormKind = NormKind.INSTANCE
+    order: BlockOrder = BlockOrder.NORM_FIRST
     composition: Composition = Composition.COMPOSED
     warp: WarpForm = WarpForm.CONSISTENT
     shift_thin_windows: bool = True
@@ -126,9 +128,10 @@ class TransMorphTvf(Backbone):
         self.smallest = tuple(settings.pool * settings.patch * w for w in settings.window)
         self.skip = None
         if settings.patch == 4:
-            self.skip = ConvBlock(2, c // 2, kind=settings.norm, conditioning=conditioning)
+            self.skip = ConvBlock(2, c // 2, kind=settings.norm, order=settings.order, conditioning=conditioning)
             widths.append((c, c // 2, c // 2))
-        self.up = nn.ModuleList(UpBlock(*w, kind=settings.decoder_norm, conditioning=everywhere) for w in widths)
+        forms = {"kind": settings.decoder_norm, "order": settings.order, "conditioning": everywhere}
+        self.up = nn.ModuleList(UpBlock(*w, **forms) for w in widths)
         self.coarse_channels, self.fine_channels = widths[-1][2], settings.time_channels
         self.steps = nn.ModuleList(_Step(self.coarse_channels, settings, conditioning) for _ in range(settings.time_steps))
 
@@ -189,8 +192,9 @@ class _Step(nn.Module):
         width = settings.time_channels
         everywhere = None if conditioning is None or conditioning.released else conditioning
         self.features = features
-        self.pair = ConvBlock(2, settings.channels // 2, kind=settings.norm, conditioning=conditioning)
-        self.up = UpBlock(features, settings.channels // 2, width, kind=settings.decoder_norm, conditioning=everywhere)
+        self.pair = ConvBlock(2, settings.channels // 2, kind=settings.norm, order=settings.order, conditioning=conditioning)
+        forms = {"kind": settings.decoder_norm, "order": settings.order, "conditioning": everywhere}
+        self.up = UpBlock(features, settings.channels // 2, width, **forms)
         self.out = small_convolution(width)
 
     def forward(self, pair: Tensor, part: Tensor, code: Tensor | None) -> tuple[Tensor, Tensor]:
