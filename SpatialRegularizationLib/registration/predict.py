@@ -135,12 +135,19 @@ def _inverse(model: RegistrationModel, prediction: Prediction, shape: tuple[int,
 
 
 def velocity_on(model: RegistrationModel, velocity: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """A velocity of the model's lattice on that of the images, v = lim exp(εv)/ε through the model's own `displacement`.
+    """A velocity of the model's lattice on that of the images, through the model's own `displacement` D of slow velocities:
 
-    So the model alone knows how its lattice lies in that of the images.
+        v = D(0) + (D(εv) - D(0)) / ε
+
+    So the model alone knows how its lattice lies in that of the images, and how it reads them: D(0) is not 0 for released
+    networks whose warp at rest is not the identity.
     """
-    fastest = float(velocity.norm(dim=1).max())
     scale = 1.0
-    while fastest * scale > SMALL_SPEED:
+    while float(velocity.norm(dim=1).max()) * scale > SMALL_SPEED:
         scale /= 2
-    return model.displacement(Prediction(StationaryVelocity(velocity * scale), None), shape).float() / scale
+
+    def displacement(part: Tensor) -> Tensor:
+        return model.displacement(Prediction(StationaryVelocity(part), None), shape).float()
+
+    rest = displacement(torch.zeros_like(velocity))
+    return rest + (displacement(velocity * scale) - rest) / scale

@@ -1,0 +1,225 @@
+"""One pair and one model kept at hand: every change of the condition is answered quickly.
+
+Done once: intensities, affine start, the network's lattice, what the network makes of the images before the condition comes
+in, and where every voxel of the fixed image lies in the moving one. Done for each condition: the rest of the network,
+integration, one interpolation of the moving image, the Jacobian determinant.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..fields.derivatives import jacobian_determinant
+from ..fields.sampling import sample_linear
+from ..geometry.transform import SpatialTransform
+from ..geometry.volume import Volume
+from ..models.base import RegistrationModel
+from .carry import carry, carry_displacement
+from .choices import ComputeChoices
+from .conclude import field_grid
+from .job import Job, Reporter
+from .mapping import LatticeMap
+from .network import network_of, seen_pair
+from .predict import answer_of
+from .prepare import check_image, check_overlap, prepare_intensity, working_grid
+from .register import affine_start, register, threads
+from .result import Companions, Monitor, Registration
+from .settings import RegistrationSettings
+
+if TYPE_CHECKING:
+    from ..zoo.card import ModelCard
+
+
+@dataclass(frozen=True)
+class LiveAnswer:
+    """What one condition gives, on `PairSession.grid`, float32 on the CPU.
+
+    Args:
+        displacement: d (3, i, j, k), mm LPS, without the affine part.
+        lambda_map: λ (1, i, j, k).
+        jacobian: determinant of the Jacobian of x + d(x), (1, i, j, k).
+        warped: the moving image (1, i, j, k), original intensities.
+        figures: seconds, folding_percent, sd_log_j, jacobian_min, jacobian_max, displacement_max_mm, lambda_min, lambda_max.
+    """
+
+    displacement: Tensor
+    lambda_map: Tensor
+    jacobian: Tensor
+    warped: Tensor
+    figures: dict[str, float]
+
+
+class PairSession:
+    """A loaded pair and model.
+
+    Args:
+        fixed, moving: (1, i, j, k).
+        model: name or path of a model, or (model, card).
+        settings: device, threads, affine start, seed, largest field, and what `save` refines with.
+        initial: affine map to start from.
+        monitor: told about the loading; raises `Cancelled` to stop it.
+
+    Attributes:
+        grid: of every answer: the fixed grid, or the working grid where the fixed one is too large.
+        affine: B, 4x4: φ(x) = B (x + d(x)).
+        notes: sentences about the pair.
+
+    Raises:
+        ValueError, FileNotFoundError, RuntimeError: as `register`.
+    """
+
+    def __init__(
+        self,
+        fixed: Volume,
+        moving: Volume,
+        model: str | Path | tuple[RegistrationModel, ModelCard],
+        settings: RegistrationSettings | None = None,
+        *,
+        initial: SpatialTransform | None = None,
+        monitor: Monitor | None = None,
+    ) -> None:
+        settings = settings or RegistrationSettings()
+        check_image(fixed, "fixed image")
+        check_image(moving, "moving image")
+        job = Job(fixed, moving, settings, Companions(), ComputeChoices.of(settings), Reporter(monitor))
+        with threads(settings.threads), torch.no_grad():
+            self._prepare(job, model, initial)
+
+    def _prepare(self, job: Job, model: Any, initial: SpatialTransform | None) -> None:
+        notes: list[str] = []
+        job.reporter.tell("reading the model", 0.0)
+        network = network_of(model, {}, job.choices.device)
+        images = tuple(
+            prepare_intensity(image, job.settings.intensity, name)
+            for image, name in ((job.fixed, "fixed image"), (job.moving, "moving image"))
+        )
+        self.affine = affine_start(job, images, (None, None), initial, notes)
+        check_overlap(job.fixed.grid, job.moving.grid, self.affine)
+        limits = {"spacing_mm": job.settings.working_spacing_mm, "max_voxels": job.settings.max_voxels}
+        self.grid = field_grid(job, working_grid(job.fixed.grid, **limits), notes)
+        job.reporter.tell("preparing for the network", 0.3)
+        self._seen = seen_pair((job.fixed, job.moving), network.card, self.affine, job.choices.device)
+        self._job, self._model = job, (network.model, network.card)
+        self._read_moving(job)
+        job.reporter.tell("network, first half", 0.6)
+        self._encoding = self._encode(network.model)
+        self.notes = (*notes, *self._seen.notes)
+        job.reporter.tell("done", 1.0)
+
+    def _read_moving(self, job: Job) -> None:
+        """The moving image, and the position in it of every voxel of `grid` at rest."""
+        device = job.choices.device
+        to_index = np.linalg.inv(job.moving.grid.affine)
+        rest = LatticeMap.of(SpatialTransform(self.affine), self.grid, to_index)
+        self._positions = torch.empty(1, 3, *self.grid.shape, device=device)
+        for planes in rest.slabs():
+            self._positions[0, :, planes] = rest.coordinates(planes).to(self._positions)
+        self._to_moving = torch.from_numpy((to_index @ self.affine @ self.grid.affine)[:3, :3]).float().to(device)
+        self._to_mm = torch.from_numpy(self.grid.affine[:3, :3]).float().to(device)
+        self._moving = job.moving.data[None].to(device=device, dtype=torch.float32)
+        self._outside = min(0.0, float(job.moving.data.min()))
+
+    def _encode(self, model: RegistrationModel) -> Any:
+        return None
+
+    @property
+    def hyperparameters(self) -> tuple:
+        """What `predict` takes, see `models.base.Hyperparameter`."""
+        return self._model[0].hyperparameters
+
+    @property
+    def card(self) -> ModelCard:
+        """Of the model."""
+        return self._model[1]
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return self._job.choices.device
+
+    @torch.no_grad()
+    def predict(
+        self, values: Mapping[str, float] | None = None, *, check: Callable[[], None] | None = None
+    ) -> LiveAnswer:
+        """The answer at one condition.
+
+        Folds are counted, not removed: `save` gives the finished registration.
+
+        Args:
+            values: of the hyperparameters by name; defaults elsewhere.
+            check: called between the parts of the work, and between the layers of the network; what it raises stops it.
+
+        Raises:
+            ValueError: an unknown name, or a value out of range.
+            RuntimeError: the answer is not finite.
+        """
+        start = time.perf_counter()
+        check = check or (lambda: None)
+        network = network_of(self._model, values or {}, self.device)
+        with threads(self._job.settings.threads), _checked_layers(network.model, check):
+            prediction = network.model(self._seen.moving, self._seen.fixed, network.condition)
+            check()
+            answer = answer_of(network, prediction, self._seen.grid, with_inverse=False)
+            check()
+            u = carry_displacement(answer.u, answer.grid, self.grid)
+            lambda_map = carry(answer.lambda_map, answer.grid, self.grid)
+            check()
+            positions = torch.einsum("rc,ncijk->nrijk", self._to_moving, u).add_(self._positions)
+            warped = sample_linear(self._moving, positions, fill=self._outside)
+            del positions
+            check()
+            jacobian = jacobian_determinant(u)
+            d = torch.einsum("rc,ncijk->nrijk", self._to_mm, u)
+            figures = _figures(d, lambda_map, jacobian)
+        figures["seconds"] = time.perf_counter() - start
+        return LiveAnswer(d[0].cpu(), lambda_map[0].cpu(), jacobian[0].cpu(), warped[0].cpu(), figures)
+
+    def save(
+        self,
+        values: Mapping[str, float] | None = None,
+        *,
+        settings: RegistrationSettings | None = None,
+        companions: Companions | None = None,
+        monitor: Monitor | None = None,
+    ) -> Registration:
+        """The finished registration at one condition, from the same affine start: fold-free, with inverse and all figures."""
+        from dataclasses import replace
+
+        settings = replace(settings or self._job.settings, affine="none")
+        return register(
+            self._job.fixed, self._job.moving, settings, companions=companions, initial=SpatialTransform(self.affine),
+            model=self._model, condition=values, monitor=monitor,
+        )  # fmt: skip
+
+
+@contextlib.contextmanager
+def _checked_layers(model: RegistrationModel, check: Callable[[], None]) -> Iterator[None]:
+    """Inside the block `check` is called before every layer of the network."""
+    hooks = [module.register_forward_pre_hook(lambda *_: check()) for module in model.modules()]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _figures(d: Tensor, lambda_map: Tensor, jacobian: Tensor) -> dict[str, float]:
+    """Figures that are quick: central differences only."""
+    values = torch.stack([
+        100 * (jacobian <= 0).float().mean(),
+        jacobian.clamp_min(1e-9).log().std(correction=0),
+        *jacobian.aminmax(),
+        d.square().sum(1).max().sqrt(),
+        *lambda_map.aminmax(),
+    ])  # fmt: skip
+    names = ("folding_percent", "sd_log_j", "jacobian_min", "jacobian_max", "displacement_max_mm", "lambda_min", "lambda_max")
+    return dict(zip(names, values.tolist(), strict=True))
