@@ -1,0 +1,109 @@
+"""Lists of images: CSV or JSON, one line for each image and what belongs to it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+FILE_COLUMNS = ("image", "labels", "mask", "points")
+COLUMNS = ("name", *FILE_COLUMNS, "group")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One image of a list.
+
+    Args:
+        name: unique in its list; default: the file's name without endings.
+        image: the image file.
+        labels: label map on the image's grid, or None.
+        mask: where the similarity counts when this image is fixed, or None.
+        points: landmarks that correspond to those of the other images, or None.
+        group: images of one person have one group; "" where it does not matter.
+    """
+
+    name: str
+    image: Path
+    labels: Path | None = None
+    mask: Path | None = None
+    points: Path | None = None
+    group: str = ""
+
+    @property
+    def files(self) -> dict[str, Path]:
+        """The files that there should be, by column."""
+        return {column: getattr(self, column) for column in FILE_COLUMNS if getattr(self, column) is not None}
+
+
+def read_list(path: str | os.PathLike) -> tuple[Entry, ...]:
+    """The images of a list.
+
+    Args:
+        path: a .csv file (comma or semicolon, a header line), or a .json file with a list of objects or of file names. Paths
+            in it are relative to it.
+
+    Raises:
+        FileNotFoundError: no such list.
+        ValueError: not readable, unknown columns, lines without an image, two images of one name, or nothing in it.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"The list of images {path} does not exist: check the path.")
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        rows = _json_rows(text) if path.suffix.lower() == ".json" else _csv_rows(text)
+    except ValueError as error:
+        raise ValueError(f"{path} is not a readable list of images ({error}).") from error
+    entries = tuple(_entry(row, number, path) for number, row in rows)
+    if not entries:
+        raise ValueError(f"{path} holds no images: write one line for each below the header ({', '.join(COLUMNS)}).")
+    names = [entry.name for entry in entries]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice:
+        raise ValueError(f"{path} names two images {twice!r}: give each its own name in the column name.")
+    return entries
+
+
+def missing_files(entries: Iterable[Entry]) -> list[str]:
+    """One line for each file of a list that is not there."""
+    return [
+        f"{entry.name}: the {column} {file} does not exist"
+        for entry in entries
+        for column, file in entry.files.items()
+        if not file.exists()
+    ]
+
+
+def _csv_rows(text: str) -> list[tuple[int, dict[str, Any]]]:
+    lines = text.splitlines() or [""]
+    reader = csv.DictReader(io.StringIO(text), delimiter=";" if lines[0].count(";") > lines[0].count(",") else ",")
+    reader.fieldnames = [column.strip() for column in reader.fieldnames or []]
+    return [
+        (number, {key: (value or "").strip() for key, value in row.items() if key is not None})
+        for number, row in enumerate(reader, start=2)
+        if any((value or "") for value in row.values())
+    ]
+
+
+def _json_rows(text: str) -> list[tuple[int, dict[str, Any]]]:
+    values = json.loads(text)
+    if not isinstance(values, list) or not all(isinstance(row, (dict, str)) for row in values):
+        raise ValueError("a list of objects with image, labels, …, or of file names, is expected")
+    return [(number, {"image": row} if isinstance(row, str) else row) for number, row in enumerate(values, start=1)]
+
+
+def _entry(row: dict[str, Any], number: int, table: Path) -> Entry:
+    unknown = [column for column in row if column not in COLUMNS]
+    if unknown:
+        raise ValueError(f"{table} has the unknown column {unknown[0]!r}: the columns are {', '.join(COLUMNS)}.")
+    if not row.get("image"):
+        raise ValueError(f"{table}, line {number}: the column image is empty.")
+    files = {name: table.parent / Path(str(row[name])).expanduser() for name in FILE_COLUMNS if row.get(name)}
+    name = str(row.get("name") or files["image"].name.split(".")[0])
+    return Entry(name=name, group=str(row.get("group") or ""), **files)

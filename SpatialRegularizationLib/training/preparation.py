@@ -1,0 +1,169 @@
+"""From an image file to what the network sees: the common lattice, the common intensities; prepared once and kept.
+
+Kept arrays are named by the content of the files and by how they were prepared, and read through memory maps: another run, a
+moved folder or another list finds them again, a changed image or setting does not.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..geometry.grid import Grid
+from ..geometry.volume import Volume
+from ..io.atomic import atomic_path
+from ..io.points import read_points
+from ..io.results import write_text
+from ..io.volumes import read_volume
+from ..registration.carry import carry
+from ..registration.model_grid import TrainingLattice, model_grid
+from ..registration.prepare import check_image, check_labels, fit_mask, prepare_intensity
+from ..registration.resample import resample, resample_labels
+from .lists import Entry
+
+VERSION = 1
+"""Raised when prepared arrays change; older ones are then made anew."""
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """How images are prepared.
+
+    Args:
+        lattice: of the network; every image is brought onto it, its field of view in the middle.
+        intensity: as in `RegistrationSettings`.
+    """
+
+    lattice: TrainingLattice
+    intensity: str = "percentile"
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """One image on the network's lattice, as memory maps.
+
+    Args:
+        entry: where it comes from.
+        grid: the lattice, laid over this image.
+        image: (1, *s) float32 in [0, 1]; beyond the field of view the border value is repeated.
+        labels: (1, *s) integers, or None.
+        inside: (1, *s) uint8, 1 where the similarity counts: field of view and mask; None where that is everywhere.
+        points: (n, 3) landmarks, mm LPS, or None.
+        label_values: labels that occur, without 0.
+    """
+
+    entry: Entry
+    grid: Grid
+    image: np.ndarray
+    labels: np.ndarray | None
+    inside: np.ndarray | None
+    points: np.ndarray | None
+    label_values: tuple[int, ...]
+
+
+class ImageCache:
+    """Prepared images in a folder.
+
+    Args:
+        folder: made if needed.
+        preparation: how they are prepared.
+    """
+
+    def __init__(self, folder: str | os.PathLike, preparation: Preparation) -> None:
+        self.folder = Path(folder)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.preparation = preparation
+
+    def get(self, entry: Entry) -> Prepared:
+        """The prepared image, made now if it is not there yet.
+
+        Raises:
+            FileNotFoundError, ValueError: its files are missing, unreadable or unusable.
+        """
+        key = self._key(entry)
+        about = self.folder / f"{key}.json"
+        if not about.is_file():
+            self._make(entry, key)
+        return self._open(entry, key, json.loads(about.read_text(encoding="utf-8")))
+
+    def _key(self, entry: Entry) -> str:
+        content = hashlib.sha256(json.dumps([VERSION, asdict(self.preparation)]).encode())
+        for column, path in entry.files.items():
+            content.update(column.encode())
+            for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+                if file.is_file():
+                    content.update(_digest(file))
+        return content.hexdigest()[:32]
+
+    def _make(self, entry: Entry, key: str) -> None:
+        arrays, about = _prepared(entry, self.preparation)
+        for name, array in arrays.items():
+            with atomic_path(self.folder / f"{key}-{name}.npy", ".npy", needed_bytes=array.nbytes) as temporary:
+                np.save(temporary, array)
+        write_text(self.folder / f"{key}.json", json.dumps(about | {"arrays": list(arrays)}))  # last: it says "complete"
+
+    def _open(self, entry: Entry, key: str, about: dict) -> Prepared:
+        arrays = {name: np.load(self.folder / f"{key}-{name}.npy", mmap_mode="r") for name in about["arrays"]}
+        return Prepared(
+            entry=entry,
+            grid=Grid(**about["grid"]),
+            image=arrays["image"],
+            labels=arrays.get("labels"),
+            inside=arrays.get("inside"),
+            points=arrays.get("points"),
+            label_values=tuple(about["label_values"]),
+        )
+
+
+def _digest(file: Path) -> bytes:
+    content = hashlib.sha256()
+    with file.open("rb") as stream:
+        while block := stream.read(1 << 20):
+            content.update(block)
+    return content.digest()
+
+
+def _prepared(entry: Entry, preparation: Preparation) -> tuple[dict[str, np.ndarray], dict]:
+    """The arrays of `Prepared`, and what else to know."""
+    volume = read_volume(entry.image)
+    check_image(volume, "image")
+    image = prepare_intensity(volume, preparation.intensity)
+    grid, _ = model_grid(image, preparation.lattice)
+    if grid.shape != preparation.lattice.shape:
+        raise ValueError(
+            f"its anatomy needs {' x '.join(map(str, grid.shape))} voxels, the lattice has "
+            f"{' x '.join(map(str, preparation.lattice.shape))}; set a larger shape, or crop the image"
+        )
+    arrays = {"image": carry(image.data[None], image.grid, grid)[0].contiguous().numpy()}
+    values: list[int] = []
+    if entry.labels is not None:
+        labels = read_volume(entry.labels, labels=True)
+        check_labels(labels, volume.grid, "labels")
+        values = [value for value in labels.data.unique().tolist() if value != 0]
+        arrays["labels"] = _smallest(resample_labels(labels, None, grid).data)
+    inside = _inside(entry, image, grid)
+    if not bool(inside.all()):
+        arrays["inside"] = inside.numpy()
+    if entry.points is not None:
+        arrays["points"] = read_points(entry.points, grid=volume.grid).positions
+    return arrays, {"grid": asdict(grid), "label_values": values}
+
+
+def _inside(entry: Entry, image: Volume, grid: Grid) -> Tensor:
+    """1 where the lattice lies in the image's field of view and mask."""
+    mask = Volume(torch.ones(1, *image.grid.shape, dtype=torch.uint8), image.grid)
+    if entry.mask is not None:
+        mask = fit_mask(read_volume(entry.mask), image.grid, "mask")
+    return resample(mask, None, grid, nearest=True, fill=0).data
+
+
+def _smallest(labels: Tensor) -> np.ndarray:
+    array = labels.numpy()
+    return array.astype(np.min_scalar_type(array.max())) if array.min() >= 0 else array

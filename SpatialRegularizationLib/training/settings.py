@@ -1,0 +1,209 @@
+"""Everything that can be chosen about a training: one frozen value, read from a YAML or JSON file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from ..registration.model_grid import TrainingLattice
+from ..registration.setting_fields import (
+    checked_choice,
+    checked_flag,
+    checked_number,
+    choice,
+    flag,
+    integer,
+    number,
+    refuse_unknown,
+)
+from .config_file import read_config
+
+FILES = ("train", "validation", "out", "cache")
+"""Settings that are paths; in a file they are relative to it."""
+FLIPS = ("left-right", "front-back", "head-foot")
+
+
+def _path(text: str) -> Any:
+    return field(default=None, metadata={"path": True, "help": text, "unit": ""})
+
+
+def _three(kind: type, unit: str, text: str) -> Any:
+    return field(default=None, metadata={"three": kind, "help": text, "unit": unit})
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """What `train` does. The fields carry their help, unit, range and choices in `metadata`.
+
+    Raises:
+        ValueError: a field outside its range or choices, or choices that do not go together; one sentence.
+    """
+
+    model: Mapping[str, Any] = field(
+        metadata={"help": "which system, and its settings: {system: tm-spr, size: tiny}", "unit": ""}
+    )
+    train: str = field(metadata={"path": True, "help": "list of the training images (.csv or .json)", "unit": ""})
+    out: str = field(metadata={"path": True, "help": "folder of this run: checkpoints, history, TensorBoard", "unit": ""})
+    validation: str | None = _path("list of the validation images; default: none, the last state is the result")
+
+    pairs: str = choice(
+        "inter-subject",
+        ("inter-subject", "atlas-to-subject", "intra-subject"),
+        "which images meet: any two people, the atlas (moving) and a person, or two images of one group of the list",
+    )
+    atlas: str | None = field(default=None, metadata={"help": "name of the atlas in the list of training images", "unit": ""})
+    orientation: str | None = field(
+        default=None,
+        metadata={"help": "direction of each axis, e.g. LIA; default: that of the first training image", "unit": ""},
+    )
+    spacing_mm: tuple[float, float, float] | None = _three(
+        float, "mm", "voxel spacing of the network's lattice; default: median of the training images"
+    )
+    shape: tuple[int, int, int] | None = _three(
+        int, "voxels", "size of the network's lattice; default: the largest image, rounded up to `multiple`"
+    )
+    multiple: int = integer(16, 1, 128, "voxels", "a size that is not given is rounded up to a multiple of this")
+    intensity: str = choice(
+        "percentile", ("percentile", "ct", "none"), "intensity preparation: robust percentiles, a CT window, or none"
+    )
+    cache: str | None = _path("folder of prepared images, shared by all runs that name it; default: OUT/cache")
+
+    flips: tuple[str, ...] = field(
+        default=(),
+        metadata={
+            "several": FLIPS,
+            "help": "directions mirrored at random, both images alike; only where anatomy allows it",
+            "unit": "",
+        },
+    )
+    deform_voxels: float = number(
+        0.0, 0.0, 20.0, "voxels", "standard deviation of random smooth velocities that deform each image; 0: none"
+    )
+    deform_scale: int = integer(16, 4, 128, "voxels", "distance of the control points of those velocities")
+    intensity_jitter: float = number(
+        0.0, 0.0, 1.0, "", "standard deviation of the logarithm of a random gamma and contrast of each image; 0: none"
+    )
+
+    dice_weight: float = number(
+        0.0, 0.0, 100.0, "", "weight of the Dice term of the label maps (1: as much as the similarity); 0: unsupervised"
+    )
+    symmetric: bool = flag(False, "mean of the energies of the map and of its inverse with the images exchanged")
+
+    epochs: int = integer(500, 1, 1_000_000, "epochs", "length of the training")
+    steps_per_epoch: int | None = integer(
+        None, 1, 10_000_000, "steps", "optimizer steps of an epoch; default: every training image is fixed once"
+    )
+    batch: int = integer(1, 1, 1024, "pairs", "pairs of a forward pass, of each process")
+    accumulate: int = integer(1, 1, 10_000, "passes", "forward passes whose gradients are averaged for one step")
+    optimizer: str = choice("adam", ("adam", "adamw"), "Adam, or Adam with decoupled weight decay")
+    amsgrad: bool = flag(False, "keep the largest second moment (AMSGrad), as the released code of TM-SPR does")
+    weight_decay: float = number(0.0, 0.0, 1.0, "", "decay of the network's parameters per unit learning rate")
+    learning_rate: float = number(1e-4, 1e-8, 1.0, "", "learning rate at the start")
+    schedule: str = choice(
+        "polynomial",
+        ("polynomial", "cosine", "constant"),
+        "learning rate over the epochs: (1 - epoch/epochs)^0.9 rounded to 1e-8 as in the papers' code, half a cosine, or none",
+    )
+    gradient_norm: float | None = number(None, 1e-6, 1e6, "", "longer gradients are shortened to this norm; default: never")
+    precision: str = choice("float32", ("float32", "bf16", "fp16"), "precision of the network; energies are always float32")
+    checkpointing: bool = flag(False, "recompute the time steps of the network in the backward pass: less memory, slower")
+    ema_decay: float = number(
+        0.0, 0.0, 0.99999, "", "validate and keep an exponential moving average of the parameters with this decay; 0: none"
+    )
+
+    validate_every: int = integer(1, 1, 10_000, "epochs", "epochs between two validations")
+    validation_pairs: int | None = integer(None, 1, 1_000_000, "pairs", "validation pairs; default: every image is fixed once")
+    score: str = choice(
+        "auto",
+        ("auto", "dice", "tre", "energy"),
+        "what the best checkpoint is chosen by; auto: Dice with labels, else landmarks, else the energy",
+    )
+    patience: int | None = integer(None, 1, 100_000, "epochs", "stop when the score has not improved for so many epochs")
+    save_minutes: float = number(10.0, 0.0, 10_000.0, "min", "time between two saves within an epoch; the end always saves")
+    tensorboard: bool = flag(False, "write scalars and slice pictures for TensorBoard to OUT/tensorboard")
+
+    seed: int = integer(0, 0, 2**31 - 1, "", "seed of everything random")
+    device: str = choice("auto", ("auto", "cpu", "cuda", "mps"), "where to compute; auto takes a GPU when there is one")
+    threads: int | None = integer(None, 1, 1024, "", "CPU threads; default: all")
+
+    def __post_init__(self) -> None:
+        for f in fields(self):
+            object.__setattr__(self, f.name, _checked(f.name, getattr(self, f.name), f.metadata, f.default))
+        if not isinstance(self.model, Mapping) or "system" not in self.model:
+            raise ValueError(f"model must name a system, such as {{system: tm-spr, size: tiny}}, got {self.model!r}.")
+        object.__setattr__(self, "model", dict(self.model))
+        TrainingLattice((1, 1, 1), (1.0, 1.0, 1.0), self.orientation or "")
+        if (self.pairs == "atlas-to-subject") != (self.atlas is not None):
+            raise ValueError(
+                f"atlas names the moving image of atlas-to-subject pairs, got pairs {self.pairs} and atlas {self.atlas!r}; "
+                "give both or neither."
+            )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain numbers, strings, lists and mappings; `from_dict` takes them."""
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> TrainingSettings:
+        """From names and values.
+
+        Raises:
+            ValueError: a name that is no setting (the nearest one is suggested), one that is missing, or a bad value.
+        """
+        refuse_unknown(values, tuple(f.name for f in fields(cls)), "setting")
+        missing = [name for name in ("model", "train", "out") if values.get(name) is None]
+        if missing:
+            raise ValueError(f"The setting {missing[0]} is missing: a training needs model, train and out.")
+        return cls(**dict(values))
+
+    @classmethod
+    def from_file(cls, path: str | os.PathLike, changes: Mapping[str, Any] | None = None) -> TrainingSettings:
+        """From a YAML or JSON file.
+
+        Args:
+            path: the file; relative paths in it start at its folder.
+            changes: settings that replace those of the file; relative paths in it start where the program runs.
+
+        Raises:
+            FileNotFoundError, ValueError: no such file, or as `from_dict`.
+        """
+        values = read_config(path)
+        for name in FILES:
+            if isinstance(values.get(name), str):
+                values[name] = str(Path(path).parent / Path(values[name]).expanduser())
+        return cls.from_dict(values | dict(changes or {}))
+
+
+def _checked(name: str, value: Any, rules: Mapping[str, Any], default: Any) -> Any:
+    """`value` in its right type, or a ValueError with name, expected and got."""
+    if value is None and default is None:
+        return None
+    if "choices" in rules:
+        return checked_choice(name, value, rules["choices"])
+    if "range" in rules:
+        return checked_number(name, value, rules)
+    if "flag" in rules:
+        return checked_flag(name, value)
+    if "three" in rules:
+        return _checked_three(name, value, rules)
+    if "several" in rules:
+        values = [value] if isinstance(value, str) else list(value)
+        return tuple(checked_choice(name, item, rules["several"]) for item in values)
+    if "path" in rules and not isinstance(value, (str, os.PathLike)):
+        raise ValueError(f"{name} must be a path, got {value!r}.")
+    return str(value) if "path" in rules else value
+
+
+def _checked_three(name: str, value: Any, rules: Mapping[str, Any]) -> tuple:
+    kind, unit = rules["three"], rules["unit"]
+    try:
+        numbers = tuple(kind(n) for n in value)
+    except (TypeError, ValueError):
+        numbers = ()
+    if len(numbers) != 3 or any(not n > 0 or n != given for n, given in zip(numbers, value, strict=True)):
+        words = "whole numbers" if kind is int else "numbers"
+        raise ValueError(f"{name} must be three positive {words} ({unit}), one per axis, got {value!r}.")
+    return numbers

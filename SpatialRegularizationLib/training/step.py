@@ -1,0 +1,121 @@
+"""One step of a training: pairs → prediction → energy → gradients → Adam."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..models.base import RegistrationModel
+from ..objective import NonFiniteEnergyError
+from .augment import augmented
+from .averaging import MovingAverage
+from .data import Data
+from .distributed import Workers
+from .energies import EnergyOf
+from .pairs import Batch, PairOrder
+from .random_streams import stream, stream_seed
+from .schedule import optimizer_for
+from .settings import TrainingSettings
+
+
+class Stepper:
+    """Takes steps; holds what changes with them: parameters, optimizer, gradient scale, moving average.
+
+    Args:
+        model: on the device of the team.
+        data: for the orientation of the lattice and the labels.
+        order: which images meet.
+        settings: as given to `train`.
+        team: the processes.
+    """
+
+    def __init__(self, model: RegistrationModel, data: Data, order: PairOrder, settings: TrainingSettings, team: Workers) -> None:
+        self.model, self.order, self.settings, self.team = model, order, settings, team
+        self.orientation = data.preparation.lattice.orientation
+        self.average = MovingAverage(model, settings.ema_decay) if settings.ema_decay else None
+        self.network = team.wrap(model)
+        self.energy_of = EnergyOf(model, self.network, settings, data.label_values)
+        self.optimizer = optimizer_for(settings, model.parameters())
+        self.scaler = torch.amp.GradScaler(team.device.type, enabled=settings.precision == "fp16")
+
+    @property
+    def best_model(self) -> RegistrationModel:
+        """What is validated and kept: the moving average, where there is one."""
+        return self.model if self.average is None else self.average.model
+
+    def parts(self) -> dict[str, Any]:
+        """Everything with a state to be saved, by name."""
+        parts = {"model": self.model, "optimizer": self.optimizer, "scaler": self.scaler}
+        return parts if self.average is None else parts | {"average": self.average.model}
+
+    def set_learning_rate(self, rate: float) -> None:
+        """For the steps that follow."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+
+    def step(self, epoch: int, number: int) -> dict[str, float]:
+        """One step of the optimizer; returns the mean terms of its energy.
+
+        Args:
+            epoch, number: which step; its pairs, conditions and all that is random follow from them.
+
+        Raises:
+            NonFiniteEnergyError: a term or the gradient is not finite; the parameters are those before the step.
+        """
+        settings = self.settings
+        means: dict[str, float] = {}
+        self.optimizer.zero_grad(set_to_none=True)
+        for part in range(settings.accumulate):
+            draw = number * settings.accumulate + part
+            torch.manual_seed(stream_seed(settings.seed, "network", epoch, draw, self.team.rank))
+            batch = self._batch(epoch, draw)
+            with self.team.without_averaging(self.network, wait=part < settings.accumulate - 1):
+                energy = self.energy_of(batch, self._condition(epoch, draw))
+                terms = _at(batch, energy.numbers)
+                self.scaler.scale(energy.total / settings.accumulate).backward()
+            for name, value in terms.items():
+                means[name] = means.get(name, 0.0) + value / settings.accumulate
+        self.scaler.unscale_(self.optimizer)
+        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), settings.gradient_norm or math.inf)
+        if not self.scaler.is_enabled():
+            _at(batch, lambda: _check_gradient(norm))
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        if self.average is not None:
+            self.average.follow(self.model)
+        return means
+
+    def _batch(self, epoch: int, draw: int) -> Batch:
+        """This process's pairs of a forward pass."""
+        settings = self.settings
+        first = (draw * self.team.size + self.team.rank) * settings.batch
+        places = range(first, first + settings.batch)
+        batch = Batch.of([self.order.pair(epoch, place) for place in places], self.team.device)
+        generators = [stream(settings.seed, "augmentation", epoch, place) for place in places]
+        return augmented(batch, settings, self.orientation, generators)
+
+    def _condition(self, epoch: int, draw: int) -> Tensor | None:
+        """Hyperparameters drawn evenly from their ranges, the same in all processes; None for models without."""
+        generator = stream(self.settings.seed, "condition", epoch, draw)
+        draws = torch.rand(len(self.model.hyperparameters), generator=generator).tolist()
+        values = {h.name: h.low + (h.high - h.low) * r for h, r in zip(self.model.hyperparameters, draws, strict=True)}
+        return self.model.condition(values, device=self.team.device)
+
+
+def _at(batch: Batch, check: Callable[[], Any]) -> Any:
+    """What the check returns; its NonFiniteEnergyError names the pairs."""
+    try:
+        return check()
+    except NonFiniteEnergyError as error:
+        raise NonFiniteEnergyError(f"{', '.join(batch.names)}: {error}") from error
+
+
+def _check_gradient(norm: Tensor) -> None:
+    if not bool(torch.isfinite(norm)):
+        raise NonFiniteEnergyError(
+            f"The gradient of the energy is {float(norm)}, expected finite numbers; lower the learning rate."
+        )
