@@ -95,6 +95,11 @@ class NetworkModel(RegistrationModel, ABC):
         return Prediction(kind(decoding.field), w * self.lambda_scale(condition))
 
     @property
+    def encoder_conditioned(self) -> bool:
+        """True where `encode` gives something else for another condition, so that its result cannot be kept."""
+        return bool(self.hyperparameters)
+
+    @property
     def network_root(self) -> torch.nn.Module | None:
         """Mapping of the condition that network and head share (paper form of conditional norms)."""
         return self.network.root if isinstance(self.network, TransMorphTvf) else None
