@@ -12,6 +12,7 @@ from .. import __version__
 from ..registration.presets import DETAILS
 from ..registration.settings import RegistrationSettings
 from .console import UsageError
+from .tune_options import add_tune
 
 METADATA = {f.name: f.metadata for f in fields(RegistrationSettings)}
 INPUTS = ("fixed_mask", "moving_mask", "fixed_labels", "moving_labels", "fixed_points", "moving_points")
@@ -81,6 +82,7 @@ def build_parser() -> Parser:
     _add_register(commands)
     _add_apply(commands)
     _add_evaluate(commands)
+    add_output_options(add_tune(commands))
     return parser
 
 

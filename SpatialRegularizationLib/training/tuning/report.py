@@ -64,9 +64,25 @@ def tune_report_html(
 
 
 def surface_of(record: StudyRecord) -> Surface | None:
-    """The smooth score over the ranges, through the completed trials; None for too few."""
-    trials = record.of_state(COMPLETED)
-    return fit_surface(_places(record.ranges, trials), np.array([trial.score for trial in trials])) if trials else None
+    """The smooth score over the ranges, through all trials whose final score is known or can be expected; None for too few."""
+    completed = record.of_state(COMPLETED)
+    known = [(trial, trial.score) for trial in completed]
+    known += [(t, score) for t in record.of_state(PRUNED) if (score := expected_score(t, completed)) is not None]
+    if not completed:
+        return None
+    return fit_surface(_places(record.ranges, [trial for trial, _ in known]), np.array([score for _, score in known]))
+
+
+def expected_score(pruned: TrialRecord, completed: Sequence[TrialRecord]) -> float | None:
+    """What a pruned trial would have reached: its last score and the median rise of completed trials from that step on.
+
+    None where it reported nothing, or no completed trial reported at that step.
+    """
+    if not pruned.course:
+        return None
+    step = max(pruned.course)
+    rises = [trial.score - trial.course[step] for trial in completed if step in trial.course]
+    return pruned.course[step] + float(np.median(rises)) if rises else None
 
 
 def surface_top(record: StudyRecord, surface: Surface) -> tuple[dict[str, float], float]:
@@ -131,8 +147,8 @@ def _map_sections(record: StudyRecord, surface: Surface | None, score_name: str)
     if surface is None or record.best is None:
         return []
     lead = (
-        f"Expected {score_name} between the completed trials (a Gaussian process through their scores); pruned trials show "
-        "where the search gave up. Rest the pointer on a mark for its figures."
+        f"Expected {score_name} between the trials (a Gaussian process through their scores). Pruned trials count with what "
+        "they had reached and the median rise of completed trials from there on. Rest the pointer on a mark for its figures."
     )
     entries = key(("completed", "completed"), ("pruned", "pruned"), ("best", "best trial"), ("top", "top of the surface"))
     if len(record.ranges) == 1:
