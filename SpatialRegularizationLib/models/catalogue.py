@@ -21,6 +21,9 @@ SYSTEMS: dict[str, tuple[str, str, str]] = {
     "conditional-tm-spr": ("conditional_tm_spr", "ConditionalTmSpr", "ConditionalTmSprSettings"),
     "transmorph-tvf": ("transmorph_tvf", "TransMorphTvfModel", "TransMorphTvfModelSettings"),
     "voxelmorph": ("voxelmorph", "VoxelMorph", "VoxelMorphSettings"),
+    "hyper-tm-spr": ("hyper_tm_spr", "HyperTmSpr", "HyperTmSprSettings"),
+    "hyper-transmorph": ("hyper_transmorph", "HyperTransMorph", "HyperTransMorphSettings"),
+    "hypermorph": ("hypermorph", "HyperMorph", "HyperMorphSettings"),
 }
 """System → its file in `models/`, its class, and the dataclass of its settings; loaded when first asked for."""
 

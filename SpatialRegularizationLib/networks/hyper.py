@@ -49,8 +49,8 @@ class HyperSettings:
 
     Args:
         mode: whole layers, low-rank changes, or scale and shift per output channel.
-        layers: shell patterns of the names of the conditioned layers, e.g. ("up*", "heads.*"). Linear and convolution
-            layers count, for FiLM also normalizations with parameters of their own.
+        layers: shell patterns of the names of the conditioned layers, e.g. ("up*", "heads.*"); None: all. Linear and
+            convolution layers count, for FiLM also normalizations with parameters of their own.
         widths: neurons of the code network.
         shared_code: one code network for all layers (released), or one for each (paper).
         rank: of low-rank changes, ≥ 1.
@@ -59,15 +59,15 @@ class HyperSettings:
     """
 
     mode: HyperMode = HyperMode.FILM
-    layers: tuple[str, ...] = ("*",)
+    layers: tuple[str, ...] | None = None
     widths: tuple[int, ...] = PAPER_WIDTHS
     shared_code: bool = True
     rank: int = 4
     own_parameters: bool = True
 
     def __post_init__(self) -> None:
-        if not self.layers:
-            raise ValueError("A hypernetwork needs at least one pattern of layers, got none; use ('*',) for all layers.")
+        if self.layers is not None and not self.layers:
+            raise ValueError("A hypernetwork needs at least one pattern of layers, got none; leave layers out for all of them.")
         if not self.widths or min(self.widths) < 1:
             raise ValueError(f"The widths of the code network must be positive, at least one of them, got {self.widths}.")
         if self.rank < 1:
@@ -223,17 +223,22 @@ class HyperNetwork(nn.Module):
         return HyperSummary(self.settings.mode, layers, _count(self.codes), _count(self.network))
 
 
-def _chosen(network: nn.Module, settings: HyperSettings) -> Iterator[str]:
-    """Names of the layers to condition, in the order of the network."""
-    kinds = (*_MAPS, *_NORMS) if settings.mode is HyperMode.FILM else _MAPS
-    able = [name for name, module in network.named_modules() if isinstance(module, kinds) and name and _own(module)]
-    for pattern in settings.layers:
+def able_layers(network: nn.Module, mode: HyperMode) -> list[str]:
+    """Names of the layers that can be conditioned in this mode, in the order of the network."""
+    kinds = (*_MAPS, *_NORMS) if mode is HyperMode.FILM else _MAPS
+    return [name for name, module in network.named_modules() if isinstance(module, kinds) and name and _own(module)]
+
+
+def _chosen(network: nn.Module, settings: HyperSettings) -> list[str]:
+    able = able_layers(network, settings.mode)
+    patterns = ("*",) if settings.layers is None else settings.layers
+    for pattern in patterns:
         if not any(fnmatchcase(name, pattern) for name in able):
             raise ValueError(
                 f"The pattern {pattern!r} names no layer that can be conditioned; expected one matching some of: "
                 f"{', '.join(able) or 'none, the network has no such layer'}."
             )
-    return (name for name in able if any(fnmatchcase(name, pattern) for pattern in settings.layers))
+    return [name for name in able if any(fnmatchcase(name, pattern) for pattern in patterns)]
 
 
 def _own(layer: nn.Module) -> dict[str, Tensor]:

@@ -1,0 +1,168 @@
+"""What the hyper systems have in common: a system of fixed hyperparameters inside a `HyperNetwork`.
+
+    h = code(condition),   θ = θ(h),   Prediction = inner(moving, fixed; θ)
+
+With `Conditioned.SECOND_HALF` only layers behind the encoder depend on the condition. What comes before is then the same at
+every position of a slider and computed once per pair:
+
+    encoded = model.encode(moving, fixed)
+    prediction = model.decode(encoded, condition)
+"""
+
+from __future__ import annotations
+
+from abc import ABC
+from dataclasses import dataclass, replace
+from enum import Enum
+
+from torch import Tensor
+
+from ..networks.blocks import ConvBlock
+from ..networks.heads import HeadSettings
+from ..networks.hyper import HyperMode, HyperNetwork, HyperSettings, HyperSummary, able_layers
+from ..networks.norms import NormKind
+from ..networks.transmorph_tvf import TransMorphTvf, TransMorphTvfSettings
+from ..networks.unet import UNetSettings
+from .base import Hyperparameter, Prediction, RegistrationModel
+from .network_model import EncodedPair, NetworkModel
+
+
+class Conditioned(Enum):
+    """Which part of the network depends on the condition: what `Backbone.decode` runs and the weight head, or all of it."""
+
+    SECOND_HALF = "second-half"
+    ALL = "all"
+
+
+@dataclass(frozen=True)
+class ImagePair:
+    """What `HyperModel.encode` gives where already the first half depends on the condition: the images themselves."""
+
+    moving: Tensor
+    fixed: Tensor
+
+
+class HyperModel(RegistrationModel, ABC):
+    """A system whose network's parameters are generated from the condition.
+
+    Args:
+        inner: the system at fixed hyperparameters; its network (and head) are what is conditioned.
+        hyperparameters: coordinates of the condition.
+        settings: how; where `layers` is None, `conditioned` chooses them.
+        conditioned: see there.
+    """
+
+    def __init__(
+        self,
+        inner: NetworkModel,
+        hyperparameters: tuple[Hyperparameter, ...],
+        settings: HyperSettings,
+        conditioned: Conditioned,
+    ) -> None:
+        super().__init__()
+        self.hyperparameters = hyperparameters
+        layers = settings.layers or conditioned_layers(inner, settings.mode, conditioned)
+        self.hyper = HyperNetwork(inner, len(hyperparameters), replace(settings, layers=layers))
+        self.encodes_once = not set(self.hyper.names) - _second_half(inner, able_layers(inner, settings.mode))
+
+    @property
+    def inner(self) -> NetworkModel:
+        """The wrapped system."""
+        return self.hyper.network
+
+    def summary(self) -> HyperSummary:
+        """Which layers are conditioned, and the parameters that this takes."""
+        return self.hyper.summary()
+
+    def use_checkpointing(self, on: bool = True) -> None:
+        """See the base: as the inner system."""
+        self.inner.use_checkpointing(on)
+
+    def forward(
+        self, moving: Tensor, fixed: Tensor, condition: Tensor | None = None, *, with_lambda: bool = True
+    ) -> Prediction:
+        return self.decode(self.encode(moving, fixed), condition, with_lambda=with_lambda)
+
+    def encode(self, moving: Tensor, fixed: Tensor) -> EncodedPair | ImagePair:
+        """What does not depend on the condition; to be kept while the condition changes.
+
+        Raises:
+            ValueError: images of different or unsuitable size, or with values that are not finite.
+        """
+        return self.inner.encode(moving, fixed) if self.encodes_once else ImagePair(moving, fixed)
+
+    def decode(
+        self, encoded: EncodedPair | ImagePair, condition: Tensor | None = None, *, with_lambda: bool = True
+    ) -> Prediction:
+        """The rest of the pass, at one condition (1, H)."""
+        condition = self._given(condition)
+        with self.hyper.applied(condition):
+            if isinstance(encoded, ImagePair):
+                encoded = self.inner.encode(encoded.moving, encoded.fixed)
+            return self.inner.decode(encoded, with_lambda=with_lambda)
+
+    def displacement(self, prediction: Prediction, shape: tuple[int, ...]) -> Tensor:
+        return self.inner.displacement(prediction, shape)
+
+    def inverse_displacement(self, prediction: Prediction, shape: tuple[int, ...]) -> Tensor:
+        return self.inner.inverse_displacement(prediction, shape)
+
+    def lambda_on(self, prediction: Prediction, shape: tuple[int, ...]) -> Tensor | None:
+        return self.inner.lambda_on(prediction, shape)
+
+    def values(self, condition: Tensor | None) -> dict[str, float]:
+        """Hyperparameters by name, of a condition in units of their highs."""
+        row = self._given(condition)[0].tolist()
+        return {h.name: value * h.high for h, value in zip(self.hyperparameters, row, strict=True)}
+
+    def _given(self, condition: Tensor | None) -> Tensor:
+        if condition is None:
+            names = ", ".join(h.name for h in self.hyperparameters)
+            raise ValueError(
+                f"A {self.system} model needs a condition (1, {len(self.hyperparameters)}) of {names}, got none; "
+                "make one with model.condition({...})."
+            )
+        return condition
+
+
+def conditioned_layers(inner: NetworkModel, mode: HyperMode, conditioned: Conditioned) -> tuple[str, ...]:
+    """Names of the layers to condition in a system.
+
+    FiLM leaves out convolutions that a norm follows: the norm would take scale and shift away again; it is steered itself.
+    """
+    able = able_layers(inner, mode)
+    if conditioned is Conditioned.SECOND_HALF:
+        second = _second_half(inner, able)
+        able = [name for name in able if name in second]
+    if mode is HyperMode.FILM:
+        blocks = [name for name, module in inner.named_modules() if isinstance(module, ConvBlock)]
+        hidden = {f"{name}.conv" for name in blocks}
+        able = [name for name in able if name not in hidden]
+    return tuple(able)
+
+
+def _second_half(inner: NetworkModel, names: list[str]) -> set[str]:
+    """Those layers that only `decode` runs. The time loop's first convolutions take part in `share`, too."""
+    if isinstance(inner.network, TransMorphTvf):
+        chosen = {name for name in names if name.startswith("network.steps.") and not name.endswith(".up.conv1.conv")}
+    else:
+        chosen = {name for name in names if name.startswith(("network.decoder.", "network.final.", "network.out"))}
+    return chosen | {name for name in names if name.startswith("head.")}
+
+
+def steerable(
+    settings: TransMorphTvfSettings | UNetSettings, mode: HyperMode
+) -> TransMorphTvfSettings | UNetSettings:
+    """The backbone that a mode works on: for FiLM, instance norms have a scale and a shift that can be steered."""
+    if mode is not HyperMode.FILM or isinstance(settings, UNetSettings):
+        return settings
+    return replace(settings, norm=_affine(settings.norm), decoder_norm=_affine(settings.decoder_norm))
+
+
+def steerable_head(settings: HeadSettings, mode: HyperMode) -> HeadSettings:
+    """The weight head that a mode works on, as `steerable`."""
+    return replace(settings, norm=_affine(settings.norm)) if mode is HyperMode.FILM else settings
+
+
+def _affine(kind: NormKind) -> NormKind:
+    return NormKind.AFFINE if kind is NormKind.INSTANCE else kind
