@@ -134,3 +134,33 @@ class RegistrationModel(nn.Module, ABC):
             return None
         row = [values.get(h.name, h.default) / h.high for h in self.hyperparameters]
         return torch.tensor([row], dtype=torch.float32, device=device)
+
+
+class EncodingModel(RegistrationModel, ABC):
+    """A system whose pass has a first half that can be kept.
+
+    `forward` is `decode(encode(moving, fixed, condition), condition)`. A caller that changes only the condition keeps the
+    result of `encode`, unless `encoder_conditioned`.
+    """
+
+    @property
+    @abstractmethod
+    def encoder_conditioned(self) -> bool:
+        """True where `encode` gives something else for another condition, so that its result cannot be kept."""
+
+    @abstractmethod
+    def encode(self, moving: Tensor, fixed: Tensor, condition: Tensor | None = None) -> Any:
+        """First half of `forward`; the condition may be left out where not `encoder_conditioned`.
+
+        Raises:
+            ValueError: images of different or unsuitable size, or with values that are not finite.
+        """
+
+    @abstractmethod
+    def decode(self, encoded: Any, condition: Tensor | None = None, *, with_lambda: bool = True) -> Prediction:
+        """Second half of `forward`."""
+
+    def forward(
+        self, moving: Tensor, fixed: Tensor, condition: Tensor | None = None, *, with_lambda: bool = True
+    ) -> Prediction:
+        return self.decode(self.encode(moving, fixed, condition), condition, with_lambda=with_lambda)

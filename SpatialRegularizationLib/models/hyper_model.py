@@ -12,7 +12,7 @@ every position of a slider and computed once per pair:
 from __future__ import annotations
 
 from abc import ABC
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import Enum
 
 from torch import Tensor
@@ -23,7 +23,7 @@ from ..networks.hyper import HyperMode, HyperNetwork, HyperSettings, HyperSummar
 from ..networks.norms import NormKind
 from ..networks.transmorph_tvf import TransMorphTvf, TransMorphTvfSettings
 from ..networks.unet import UNetSettings
-from .base import Hyperparameter, Prediction, RegistrationModel
+from .base import EncodingModel, Hyperparameter, Prediction
 from .network_model import EncodedPair, NetworkModel
 
 
@@ -34,15 +34,7 @@ class Conditioned(Enum):
     ALL = "all"
 
 
-@dataclass(frozen=True)
-class ImagePair:
-    """What `HyperModel.encode` gives where already the first half depends on the condition: the images themselves."""
-
-    moving: Tensor
-    fixed: Tensor
-
-
-class HyperModel(RegistrationModel, ABC):
+class HyperModel(EncodingModel, ABC):
     """A system whose network's parameters are generated from the condition.
 
     Args:
@@ -63,7 +55,12 @@ class HyperModel(RegistrationModel, ABC):
         self.hyperparameters = hyperparameters
         layers = settings.layers or conditioned_layers(inner, settings.mode, conditioned)
         self.hyper = HyperNetwork(inner, len(hyperparameters), replace(settings, layers=layers))
-        self.encodes_once = not set(self.hyper.names) - _second_half(inner, able_layers(inner, settings.mode))
+        self._encoder_conditioned = bool(set(self.hyper.names) - _second_half(inner, able_layers(inner, settings.mode)))
+
+    @property
+    def encoder_conditioned(self) -> bool:
+        """See the base."""
+        return self._encoder_conditioned
 
     @property
     def inner(self) -> NetworkModel:
@@ -81,25 +78,26 @@ class HyperModel(RegistrationModel, ABC):
     def forward(
         self, moving: Tensor, fixed: Tensor, condition: Tensor | None = None, *, with_lambda: bool = True
     ) -> Prediction:
-        return self.decode(self.encode(moving, fixed), condition, with_lambda=with_lambda)
+        with self.hyper.applied(self._given(condition)):  # once for both halves
+            return self._steered(self.inner(moving, fixed, with_lambda=with_lambda), condition)
 
-    def encode(self, moving: Tensor, fixed: Tensor) -> EncodedPair | ImagePair:
-        """What does not depend on the condition; to be kept while the condition changes.
-
-        Raises:
-            ValueError: images of different or unsuitable size, or with values that are not finite.
-        """
-        return self.inner.encode(moving, fixed) if self.encodes_once else ImagePair(moving, fixed)
+    def encode(self, moving: Tensor, fixed: Tensor, condition: Tensor | None = None) -> EncodedPair:
+        """See the base."""
+        if not self.encoder_conditioned:
+            return self.inner.encode(moving, fixed)
+        with self.hyper.applied(self._given(condition)):
+            return self.inner.encode(moving, fixed)
 
     def decode(
-        self, encoded: EncodedPair | ImagePair, condition: Tensor | None = None, *, with_lambda: bool = True
+        self, encoded: EncodedPair, condition: Tensor | None = None, *, with_lambda: bool = True
     ) -> Prediction:
-        """The rest of the pass, at one condition (1, H)."""
-        condition = self._given(condition)
-        with self.hyper.applied(condition):
-            if isinstance(encoded, ImagePair):
-                encoded = self.inner.encode(encoded.moving, encoded.fixed)
-            return self.inner.decode(encoded, with_lambda=with_lambda)
+        """See the base."""
+        with self.hyper.applied(self._given(condition)):
+            return self._steered(self.inner.decode(encoded, with_lambda=with_lambda), condition)
+
+    def _steered(self, prediction: Prediction, condition: Tensor) -> Prediction:
+        """The inner system's prediction, with what the condition says of it directly."""
+        return prediction
 
     def displacement(self, prediction: Prediction, shape: tuple[int, ...]) -> Tensor:
         return self.inner.displacement(prediction, shape)

@@ -102,12 +102,12 @@ class HyperTmSpr(HyperModel):
         super().__init__(inner, settings.hyperparameters, settings.hyper, settings.conditioned)
         self.settings = settings
 
-    def decode(self, encoded, condition: Tensor | None = None, *, with_lambda: bool = True) -> Prediction:
-        prediction = super().decode(encoded, condition, with_lambda=with_lambda)
+    def _steered(self, prediction: Prediction, condition: Tensor) -> Prediction:
+        """λ = λmax w; the inner system's λmax is 1."""
         if prediction.lambda_map is None:
             return prediction
         lambda_max = condition[0, 1] * self.hyperparameters[1].high
-        return replace(prediction, lambda_map=prediction.lambda_map * lambda_max)  # the inner system's λmax is 1
+        return replace(prediction, lambda_map=prediction.lambda_map * lambda_max)
 
     def objective(self, condition: Tensor | None = None) -> Objective:
         settings, values = self.settings, self.values(condition)

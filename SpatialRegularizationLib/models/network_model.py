@@ -21,7 +21,7 @@ from ..integrators.scaling_and_squaring import integrate_velocity
 from ..networks.backbone import Backbone, Encoding
 from ..networks.heads import WeightHead
 from ..networks.transmorph_tvf import TransMorphTvf, WarpForm
-from .base import Prediction, RegistrationModel
+from .base import EncodingModel, Prediction
 
 
 @dataclass(frozen=True)
@@ -37,10 +37,8 @@ class EncodedPair:
     shape: tuple[int, ...]
 
 
-class NetworkModel(RegistrationModel, ABC):
+class NetworkModel(EncodingModel, ABC):
     """A backbone, perhaps a weight head, and an integrator.
-
-    `forward` is `decode(encode(moving, fixed))`; a caller that changes only the condition keeps the result of `encode`.
 
     Args:
         network: the backbone.
@@ -64,17 +62,8 @@ class NetworkModel(RegistrationModel, ABC):
         """See the base: every backbone can."""
         self.network.checkpointing = on
 
-    def forward(
-        self, moving: Tensor, fixed: Tensor, condition: Tensor | None = None, *, with_lambda: bool = True
-    ) -> Prediction:
-        return self.decode(self.encode(moving, fixed, condition), condition, with_lambda=with_lambda)
-
     def encode(self, moving: Tensor, fixed: Tensor, condition: Tensor | None = None) -> EncodedPair:
-        """First half of `forward`. The condition matters only where the encoder is conditioned.
-
-        Raises:
-            ValueError: images of different or unsuitable size, or with values that are not finite.
-        """
+        """See the base. The images are padded to what the network needs."""
         shape = self._checked(moving, fixed)
         padded = [-(-n // self.network.multiple) * self.network.multiple for n in shape]
         widths = [w for n, m in zip(reversed(shape), reversed(padded), strict=True) for w in (0, m - n)]
@@ -83,7 +72,7 @@ class NetworkModel(RegistrationModel, ABC):
         return EncodedPair(self.network.share(encoding), shape)
 
     def decode(self, pair: EncodedPair, condition: Tensor | None = None, *, with_lambda: bool = True) -> Prediction:
-        """Second half of `forward`."""
+        """See the base."""
         head = self.head if with_lambda else None
         fine = head is not None and head.settings.reads_fine
         decoding = self.network.decode(pair.encoding, condition, with_fine=fine)
@@ -96,7 +85,7 @@ class NetworkModel(RegistrationModel, ABC):
 
     @property
     def encoder_conditioned(self) -> bool:
-        """True where `encode` gives something else for another condition, so that its result cannot be kept."""
+        """See the base: conditional norms are in the encoder, too."""
         return bool(self.hyperparameters)
 
     @property
