@@ -15,7 +15,7 @@ from ..training.tuning.settings import TuningSettings
 from ..training.tuning.study import read_study, run_study
 from ..training.tuning.trials import COMPLETED, PRUNED, StudyRecord
 from .console import Console, UsageError
-from .tune_search import per_pair_search
+from .tune_search import search_of
 
 REPORT, BEST = "tune_report.html", "best.json"
 
@@ -23,7 +23,7 @@ REPORT, BEST = "tune_report.html", "best.json"
 def run(options: argparse.Namespace, console: Console, arguments: Sequence[str]) -> int:
     """Do what the command line says; returns the exit code."""
     settings = settings_of(options)
-    search = per_pair_search(settings, console.step)
+    search = search_of(settings, console)
     out = Path(settings.out)
     out.mkdir(parents=True, exist_ok=True)
     command = shlex.join(["spatialreg", *arguments])

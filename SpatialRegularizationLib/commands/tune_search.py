@@ -10,14 +10,19 @@ from typing import Any
 
 from ..io.transforms import read_transform
 from ..io.volumes import read_volume
+from ..models.catalogue import build_model
+from ..registration.result import Monitor
 from ..registration.setting_fields import refuse_unknown
 from ..registration.settings import setting_names
+from ..training.settings import TrainingSettings
 from ..training.tuning.per_pair import DICE, TRE, TUNABLE, TunedPair, per_pair_objective
 from ..training.tuning.ranges import Range
 from ..training.tuning.settings import TuningSettings
 from ..training.tuning.study import Objective
 from ..training.tuning.study_settings import StudySettings
+from ..training.tuning.trainings import TunedTraining
 from .batch import read_table
+from .console import Console
 from .job import BELONGS_TO, Job
 from .pair import check_device, read_companions
 
@@ -32,6 +37,29 @@ class Search:
     study: StudySettings
     objective: Objective
     score_name: str
+
+
+def search_of(settings: TuningSettings, console: Console) -> Search:
+    """The search that the settings ask for; raises as the two below."""
+    if settings.training is None:
+        return per_pair_search(settings, console.step)
+    return training_search(settings, console.progress)
+
+
+def training_search(settings: TuningSettings, monitor: Monitor) -> Search:
+    """The search over trainings of one configuration.
+
+    Raises:
+        FileNotFoundError, ValueError, RuntimeError: as `TrainingSettings.from_file` and `TunedTraining`.
+    """
+    tuned = TunedTraining(TrainingSettings.from_file(settings.training, settings.settings), Path(settings.out))
+    ranges = settings.wanted_ranges(tuned.prior, tuned.tunable())
+    for share in (0.0, 1.0):  # raises where a range reaches beyond what the model or the training takes
+        ends = tuned.with_values({name: span.value(share) for name, span in ranges.items()})
+        build_model(ends.model)
+    check_device(tuned.settings.device)
+    score = TRE if tuned.settings.score == "tre" else DICE
+    return Search(settings.study_settings(ranges, tuned.identity(ranges)), tuned.objective(on_progress=monitor), score)
 
 
 def per_pair_search(settings: TuningSettings, tell: Callable[[str], None]) -> Search:

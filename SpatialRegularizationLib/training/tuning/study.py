@@ -70,6 +70,7 @@ class _Trial(RunningTrial):
     def __init__(self, trial: Any, values: Mapping[str, float]) -> None:
         self._trial = trial
         self.number = trial.user_attrs.get(REPEATS, trial.number)
+        self.repeats = REPEATS in trial.user_attrs
         self.values = values
 
     def report(self, step: int, score: float) -> None:

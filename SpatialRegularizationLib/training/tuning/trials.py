@@ -21,10 +21,12 @@ class RunningTrial(ABC):
 
     Attributes:
         number: of the trial, or of the interrupted one that it repeats: names the folder to go on in.
+        repeats: True where it repeats one.
         values: the parameters to try, by name.
     """
 
     number: int
+    repeats: bool
     values: Mapping[str, float]
 
     @abstractmethod
