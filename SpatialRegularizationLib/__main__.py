@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib import import_module
 
 from .commands.console import Console, UsageError, one_sentence
@@ -20,14 +20,19 @@ from .commands.options import parse
 INTERRUPTED = 130
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit code."""
+def main(arguments: Sequence[str] | None = None, *, between: Callable[[], None] | None = None) -> int:
+    """Run one command; returns the exit code.
+
+    Args:
+        arguments: of the command line.
+        between: called now and then while the command runs, for programs whose window must stay alive.
+    """
     # Large tensors in transparent huge pages: fewer page faults, faster on Linux. PyTorch reads it when it is imported.
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     # Waiting threads spin briefly, then sleep: as fast on a quiet machine, and several times faster on a busy one.
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    console = Console(as_json="--json" in arguments, quiet="--quiet" in arguments)
+    console = Console(as_json="--json" in arguments, quiet="--quiet" in arguments, between=between)
     debug = "--debug" in arguments
     try:
         with _termination_as_interrupt():

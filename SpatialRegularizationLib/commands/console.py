@@ -11,7 +11,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -33,11 +33,13 @@ class Console:
     Args:
         as_json: one JSON object per line on standard output.
         quiet: no progress and no results for people; errors only.
+        between: called with every progress, for programs whose window must stay alive.
     """
 
-    def __init__(self, *, as_json: bool = False, quiet: bool = False) -> None:
+    def __init__(self, *, as_json: bool = False, quiet: bool = False, between: Callable[[], None] | None = None) -> None:
         self.as_json = as_json
         self.quiet = quiet
+        self._between = between
         self._live = sys.stderr.isatty()
         self._stage = ""
         self._told = 0.0
@@ -45,6 +47,8 @@ class Console:
 
     def progress(self, progress: Progress) -> None:
         """One state of a running registration; a monitor for `register`."""
+        if self._between is not None:
+            self._between()
         now = time.monotonic()
         same = progress.stage == self._stage
         if self.quiet or (same and now - self._told < SHORTEST_PAUSE and progress.fraction < 1):

@@ -12,6 +12,7 @@ from .. import __version__
 from ..registration.presets import DETAILS
 from ..registration.settings import RegistrationSettings
 from .console import UsageError
+from .train_options import add_train
 from .tune_options import add_tune
 
 METADATA = {f.name: f.metadata for f in fields(RegistrationSettings)}
@@ -82,6 +83,8 @@ def build_parser() -> Parser:
     _add_register(commands)
     _add_apply(commands)
     _add_evaluate(commands)
+    _add_worker(commands)
+    add_output_options(add_train(commands))
     add_output_options(add_tune(commands))
     return parser
 
@@ -192,6 +195,17 @@ def _add_evaluate(commands: argparse._SubParsersAction) -> None:
     setting_option(group, "lncc_window")
     group.add_argument("--out", metavar="FILE", help="write the figures as JSON")
     group.add_argument("--force", action="store_true", help="replace an existing file")
+    add_output_options(parser)
+
+
+def _add_worker(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser(
+        "worker",
+        help="hold a model and a pair, and answer requests: JSON lines in and out",
+        description="Hold a model and a pair and answer requests quickly, one JSON object per line in and out,\n"
+        'for example {"predict": {"alpha_prime": 0.1}, "id": 1}. The protocol is SpatialRegularizationLib/commands/\n'
+        "worker_protocol.md. Ends with standard input.",
+    )
     add_output_options(parser)
 
 

@@ -165,7 +165,8 @@ class TrainingSettings:
 
         Args:
             path: the file; relative paths in it start at its folder.
-            changes: settings that replace those of the file; relative paths in it start where the program runs.
+            changes: settings that replace those of the file; parts of a setting with a dot ("model.size"). Relative paths in it
+                start where the program runs.
 
         Raises:
             FileNotFoundError, ValueError: no such file, or as `from_dict`.
@@ -174,7 +175,17 @@ class TrainingSettings:
         for name in FILES:
             if isinstance(values.get(name), str):
                 values[name] = str(Path(path).parent / Path(values[name]).expanduser())
-        return cls.from_dict(values | dict(changes or {}))
+        for name, value in (changes or {}).items():
+            values = _changed(values, name.split("."), value)
+        return cls.from_dict(values)
+
+
+def _changed(values: Mapping[str, Any], path: list[str], value: Any) -> dict[str, Any]:
+    """The mapping with another value at a place; mappings on the way are made where they are missing."""
+    if len(path) == 1:
+        return {**values, path[0]: value}
+    inner = values.get(path[0])
+    return {**values, path[0]: _changed(inner if isinstance(inner, Mapping) else {}, path[1:], value)}
 
 
 def _checked(name: str, value: Any, rules: Mapping[str, Any], default: Any) -> Any:
