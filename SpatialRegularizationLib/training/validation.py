@@ -14,7 +14,7 @@ from ..evaluation.landmarks import target_registration_error
 from ..evaluation.overlap import dice_per_label, mean_over_labels
 from ..evaluation.regularity import measure_regularity
 from ..fields.sampling import sample_linear, sample_nearest, voxel_coordinates, warp
-from ..models.base import RegistrationModel
+from ..models.base import Prediction, RegistrationModel
 from .energies import predict
 from .pairs import Batch
 from .preparation import Prepared
@@ -98,12 +98,23 @@ def score_of(figures: dict[str, float], kind: str) -> float | None:
     return sign * figures[figure]
 
 
-def _one_pair(
-    model: RegistrationModel, moving: Prepared, fixed: Prepared, settings: TrainingSettings, device: torch.device
+@torch.no_grad()
+def pair_figures(
+    model: RegistrationModel,
+    prediction: Prediction,
+    condition: Tensor | None,
+    pair: tuple[Prepared, Prepared],
+    batch: Batch,
 ) -> tuple[dict[str, float], Shown]:
-    batch = Batch.of([(moving, fixed)], device)
-    condition = model.condition(device=device)
-    prediction = predict(model, batch, condition, settings.precision)
+    """Figures of one answer of a model, and how it looks.
+
+    Args:
+        model: that gave it.
+        prediction: the answer.
+        condition: at which it was given.
+        pair: (moving, fixed).
+        batch: the same pair as tensors.
+    """
     shape = tuple(batch.fixed.shape[2:])
     u, lambda_map = model.displacement(prediction, shape), model.lambda_on(prediction, shape)
     warped = warp(batch.moving, u)
@@ -111,9 +122,18 @@ def _one_pair(
     regularity = measure_regularity(u)
     figures = {name: getattr(regularity, name) for name in ("ndv_percent", "folding_percent", "sd_log_j")}
     figures |= {"similarity": energy["similarity"], "energy": energy["total"]}
-    figures |= {name: value for name, value in _truths(batch, u, moving, fixed).items() if math.isfinite(value)}
+    figures |= {name: value for name, value in _truths(batch, u, *pair).items() if math.isfinite(value)}
     looked_at = (x[0, 0].float().cpu() for x in (batch.moving, batch.fixed, warped))
     return figures, Shown(*looked_at, None if lambda_map is None else lambda_map[0, 0].float().cpu())
+
+
+def _one_pair(
+    model: RegistrationModel, moving: Prepared, fixed: Prepared, settings: TrainingSettings, device: torch.device
+) -> tuple[dict[str, float], Shown]:
+    batch = Batch.of([(moving, fixed)], device)
+    condition = model.condition(device=device)
+    prediction = predict(model, batch, condition, settings.precision)
+    return pair_figures(model, prediction, condition, (moving, fixed), batch)
 
 
 def _truths(batch: Batch, u: Tensor, moving: Prepared, fixed: Prepared) -> dict[str, float]:
