@@ -13,7 +13,7 @@ from ..registration.presets import DETAILS
 from ..registration.settings import RegistrationSettings
 from .console import UsageError
 from .train_options import add_train
-from .tune_options import add_tune
+from .tune_options import add_sweep, add_tune
 
 METADATA = {f.name: f.metadata for f in fields(RegistrationSettings)}
 INPUTS = ("fixed_mask", "moving_mask", "fixed_labels", "moving_labels", "fixed_points", "moving_points")
@@ -85,7 +85,8 @@ def build_parser() -> Parser:
     _add_evaluate(commands)
     _add_worker(commands)
     add_output_options(add_train(commands))
-    add_output_options(add_tune(commands))
+    for parser_of in (add_tune, add_sweep):
+        add_output_options(parser_of(commands))
     return parser
 
 

@@ -51,7 +51,7 @@ def settings_of(options: argparse.Namespace) -> TuningSettings:
     if options.per_pair:
         changes["pairs"] = options.per_pair
     if options.range:
-        changes["ranges"] = dict(_range(text) for text in options.range)
+        changes["ranges"] = dict(range_of(text) for text in options.range)
     if options.config is None and not options.per_pair:
         raise UsageError("What to tune is missing: give CONFIG, or --per-pair CSV. See 'spatialreg tune --help'.")
     if options.config is None and not options.out:
@@ -80,7 +80,12 @@ def best_of(record: StudyRecord, score_name: str) -> dict[str, Any]:
     }
 
 
-def _range(text: str) -> tuple[str, list[Any]]:
+def range_of(text: str) -> tuple[str, list[Any]]:
+    """NAME=LOW:HIGH[:log] as a name and what `Range.of` reads.
+
+    Raises:
+        UsageError: something else.
+    """
     name, _, rest = text.partition("=")
     parts = rest.split(":")
     try:

@@ -43,3 +43,36 @@ def add_tune(commands: argparse._SubParsersAction) -> argparse.ArgumentParser:
     group.add_argument("--trials", metavar="N", type=int, help="completed and pruned trials together (default 50)")
     group.add_argument("--report-only", action="store_true", help="run no trial, write the report of the study as it stands")
     return parser
+
+
+def add_sweep(commands: argparse._SubParsersAction) -> argparse.ArgumentParser:
+    """The subcommand sweep; returns its parser."""
+    parser = commands.add_parser(
+        "sweep",
+        help="figures of a model over a dense grid of its condition (alpha-prime, lambda-max)",
+        usage="spatialreg sweep MODEL --images LIST --out DIR [options]",
+        description="Measure a model that takes a condition (Hyper-TM-SPR, HyperMorph, conditional TM-SPR) at every point of a\n"
+        "grid, on pairs of validation images. Started again, it goes on after the last finished pair.",
+        epilog="LIST is a .csv or .json as for `spatialreg train`, with labels or points. DIR gets sweep.html, sweep.csv and\n"
+        "sweep.json.",
+    )
+    parser.add_argument("model", metavar="MODEL", help="name or file of a model")
+    group = parser.add_argument_group("data")
+    group.add_argument("--images", metavar="LIST", help="validation images with labels or points")
+    group.add_argument(
+        "--pairs",
+        metavar="KIND",
+        default="inter-subject",
+        help="which images meet: inter-subject (default), atlas-to-subject or intra-subject",
+    )
+    group.add_argument("--atlas", metavar="NAME", help="name of the atlas in LIST")
+    group.add_argument("--count", metavar="N", type=int, help="pairs; default: every image is fixed once")
+    group = parser.add_argument_group("grid")
+    group.add_argument("--points", metavar="N", type=int, default=21, help="values along each hyperparameter (default 21)")
+    group.add_argument(
+        "--range", metavar="NAME=LOW:HIGH[:log]", action="append", default=[], help="default: all that the model was trained on"
+    )
+    group = parser.add_argument_group("result")
+    group.add_argument("--out", metavar="DIR", help="folder of the sweep; made if needed")
+    group.add_argument("--device", metavar="NAME", default="auto", help="auto, cpu, cuda or mps")
+    return parser
