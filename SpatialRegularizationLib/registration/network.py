@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ..geometry.grid import Grid
+from ..geometry.transform import SpatialTransform
 from ..geometry.volume import Volume
 from ..models.base import RegistrationModel
 from .model_grid import TrainingLattice, model_grid
@@ -74,6 +75,19 @@ def network_of(
     return Network(found, card, dict(values), found.condition(values, device=device))
 
 
+def check_initial(initial: SpatialTransform | None) -> None:
+    """Refuses a start that a network cannot take.
+
+    Raises:
+        ValueError: it bends.
+    """
+    if initial is not None and initial.displacement is not None:
+        raise ValueError(
+            "A network starts from an affine map, and the initial transform bends: give its affine part only, or register "
+            "without a model."
+        )
+
+
 def _loaded(name: str | Path, device: torch.device) -> tuple[RegistrationModel, ModelCard]:
     from ..zoo.card import load_model  # here: a registration without a model reads no model files
 
@@ -83,7 +97,7 @@ def _loaded(name: str | Path, device: torch.device) -> tuple[RegistrationModel, 
 def seen_pair(
     images: tuple[Volume, Volume], card: ModelCard, affine: np.ndarray, device: torch.device
 ) -> SeenPair:
-    """Both images as the network wants to see them.
+    """Both images as the network wants to see them; beyond the field of view the border value is repeated, as in training.
 
     Args:
         images: fixed and moving, as given.
@@ -97,10 +111,9 @@ def seen_pair(
     fixed = prepare_intensity(images[0], card.intensity, "fixed image")
     moving = prepare_intensity(images[1], card.intensity, "moving image")
     grid, notes = model_grid(fixed, lattice_of(card))
-    outside = tuple(float(image.data.min()) for image in (fixed, moving))
     return SeenPair(
-        read_through(moving, grid, affine, fill=outside[1]).to(device),
-        read_through(fixed, grid, np.eye(4), fill=outside[0]).to(device),
+        read_through(moving, grid, affine).to(device),
+        read_through(fixed, grid, np.eye(4)).to(device),
         grid,
         notes,
     )

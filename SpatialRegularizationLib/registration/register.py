@@ -24,7 +24,7 @@ from .choices import ComputeChoices
 from .conclude import conclude, field_grid
 from .job import Job, Reporter
 from .large_motion import initial_velocity
-from .network import Network, network_of
+from .network import Network, check_initial, network_of
 from .optimize import optimize, refine
 from .predict import predict
 from .prepare import check_image, check_overlap, describe_working_grid, prepare_intensity, working_grid
@@ -103,11 +103,7 @@ def _network(
         if condition:
             raise ValueError(f"A condition ({', '.join(condition)}) belongs to a model: name the model, or leave it out.")
         return None
-    if initial is not None and initial.displacement is not None:
-        raise ValueError(
-            "A network starts from an affine map, and the initial transform bends: give its affine part only, or register "
-            "without a model."
-        )
+    check_initial(initial)
     return network_of(model, condition or {}, choices.device)
 
 

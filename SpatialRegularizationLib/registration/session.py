@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,13 +22,14 @@ from ..fields.derivatives import jacobian_determinant
 from ..fields.sampling import sample_linear
 from ..geometry.transform import SpatialTransform
 from ..geometry.volume import Volume
-from ..models.base import RegistrationModel
+from ..models.base import EncodingModel, Hyperparameter, Prediction, RegistrationModel
+from ..models.network_model import EncodedPair
 from .carry import carry, carry_displacement
 from .choices import ComputeChoices
 from .conclude import field_grid
 from .job import Job, Reporter
 from .mapping import LatticeMap
-from .network import network_of, seen_pair
+from .network import Network, check_initial, network_of, seen_pair
 from .predict import answer_of
 from .prepare import check_image, check_overlap, prepare_intensity, working_grid
 from .register import affine_start, register, threads
@@ -90,6 +91,7 @@ class PairSession:
         settings = settings or RegistrationSettings()
         check_image(fixed, "fixed image")
         check_image(moving, "moving image")
+        check_initial(initial)
         job = Job(fixed, moving, settings, Companions(), ComputeChoices.of(settings), Reporter(monitor))
         with threads(settings.threads), torch.no_grad():
             self._prepare(job, model, initial)
@@ -111,7 +113,7 @@ class PairSession:
         self._job, self._model = job, (network.model, network.card)
         self._read_moving(job)
         job.reporter.tell("network, first half", 0.6)
-        self._encoding = self._encode(network.model)
+        self._encoding = self._encoded(network)
         self.notes = (*notes, *self._seen.notes)
         job.reporter.tell("done", 1.0)
 
@@ -128,13 +130,41 @@ class PairSession:
         self._moving = job.moving.data[None].to(device=device, dtype=torch.float32)
         self._outside = min(0.0, float(job.moving.data.min()))
 
-    def _encode(self, model: RegistrationModel) -> Any:
-        return None
+    def _encoded(self, network: Network) -> EncodedPair | None:
+        """What the network makes of the images, where no condition has a part in it."""
+        model = network.model
+        if not isinstance(model, EncodingModel) or model.encoder_conditioned:
+            return None
+        return model.encode(self._seen.moving, self._seen.fixed)
+
+    def _prediction(self, network: Network) -> Prediction:
+        if self._encoding is None:
+            return network.model(self._seen.moving, self._seen.fixed, network.condition)
+        return network.model.decode(self._encoding, network.condition)
 
     @property
-    def hyperparameters(self) -> tuple:
-        """What `predict` takes, see `models.base.Hyperparameter`."""
+    def fixed(self) -> Volume:
+        """As given."""
+        return self._job.fixed
+
+    @property
+    def moving(self) -> Volume:
+        """As given."""
+        return self._job.moving
+
+    @property
+    def settings(self) -> RegistrationSettings:
+        """As given."""
+        return self._job.settings
+
+    @property
+    def hyperparameters(self) -> tuple[Hyperparameter, ...]:
+        """What `predict` takes."""
         return self._model[0].hyperparameters
+
+    def condition(self, values: Mapping[str, float]) -> dict[str, float]:
+        """All hyperparameters by name: these values, defaults elsewhere."""
+        return {h.name: float(values.get(h.name, h.default)) for h in self.hyperparameters}
 
     @property
     def card(self) -> ModelCard:
@@ -166,7 +196,7 @@ class PairSession:
         check = check or (lambda: None)
         network = network_of(self._model, values or {}, self.device)
         with threads(self._job.settings.threads), _checked_layers(network.model, check):
-            prediction = network.model(self._seen.moving, self._seen.fixed, network.condition)
+            prediction = self._prediction(network)
             check()
             answer = answer_of(network, prediction, self._seen.grid, with_inverse=False)
             check()
@@ -192,8 +222,6 @@ class PairSession:
         monitor: Monitor | None = None,
     ) -> Registration:
         """The finished registration at one condition, from the same affine start: fold-free, with inverse and all figures."""
-        from dataclasses import replace
-
         settings = replace(settings or self._job.settings, affine="none")
         return register(
             self._job.fixed, self._job.moving, settings, companions=companions, initial=SpatialTransform(self.affine),

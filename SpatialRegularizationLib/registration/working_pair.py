@@ -77,14 +77,14 @@ def _grown(grid: Grid, moving: Grid, affine: np.ndarray) -> tuple[Grid, tuple[in
     return Grid(shape, grid.spacing, origin, grid.direction), tuple(low)
 
 
-def read_through(volume: Volume, grid: Grid, affine: np.ndarray, *, fill: float) -> Tensor:
+def read_through(volume: Volume, grid: Grid, affine: np.ndarray, *, fill: float | None = None) -> Tensor:
     """volume(B x) on the voxels of a grid, smoothed first where the grid is coarser: (1, 1, *grid.shape) float32.
 
     Args:
         volume: (1, i, j, k).
         grid: where the values are wanted, in the patient space of the fixed image.
         affine: B, 4x4 LPS mm, fixed to moving.
-        fill: value outside of the volume.
+        fill: value outside of the volume; None repeats the border value.
     """
     matrix = np.linalg.inv(volume.grid.affine) @ affine @ grid.affine
     data = volume.data[None].to(torch.float32)

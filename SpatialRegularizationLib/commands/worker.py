@@ -1,0 +1,171 @@
+"""spatialreg worker: a process that holds a model and a pair and answers requests, JSON lines in and out.
+
+One thread reads the requests, so that ping, cancel and newer requests are seen while the main thread computes. The protocol
+is written down in worker_protocol.md beside this file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from typing import IO, Any
+
+from .. import __version__
+from ..registration.result import Cancelled
+from .console import Console, one_sentence
+from .worker_jobs import PairJobs
+from .worker_messages import LONGEST, MessageError, Request, parse_request
+
+PROTOCOL = 1
+"""Version of the protocol; raised when a message changes its meaning."""
+
+
+def run(options: argparse.Namespace, console: Console, arguments: Sequence[str]) -> int:
+    """Serve until standard input ends; returns the exit code."""
+    with _own_stdout() as output:
+        return Worker(output).serve(sys.stdin.buffer)
+
+
+@contextlib.contextmanager
+def _own_stdout() -> Iterator[IO[str]]:
+    """Standard output for answers alone: what libraries print goes to standard error."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        with os.fdopen(kept, "w", encoding="utf-8", newline="\n") as output:
+            yield output
+    finally:
+        os.dup2(2, 1)
+
+
+class Worker:
+    """Takes requests from a stream and writes answers to another.
+
+    `load`, `predict` and `save` are done one after the other; the others are answered at once. A newer `predict` drops those
+    that still wait; a newer `load` drops everything that belongs to the pair before.
+
+    Args:
+        output: text stream; every answer is one line.
+    """
+
+    def __init__(self, output: IO[str]) -> None:
+        self._output = output
+        self._jobs = PairJobs()
+        self._waiting: list[Request] = []
+        self._running: Request | None = None
+        self._verdict: str | None = None
+        self._ended = False
+        self._turn = threading.Condition()
+        self._writing = threading.Lock()
+
+    def serve(self, lines: IO[bytes]) -> int:
+        """Answer all requests of a stream; what waits when it ends is still done."""
+        self.tell("ready", None, {"version": __version__, "protocol": PROTOCOL, "pid": os.getpid()})
+        reader = threading.Thread(target=self._read, args=(lines,), daemon=True)
+        reader.start()
+        try:
+            while (request := self._next()) is not None:
+                self._do(request)
+        finally:
+            self._jobs.close()
+        return 0
+
+    def tell(self, event: str, request: Request | None, values: dict[str, Any]) -> None:
+        """Write one answer; a reader that has gone away is no failure of the work."""
+        about = {} if request is None else {"request": request.kind, "id": request.id}
+        line = json.dumps({"event": event} | about | values, ensure_ascii=False, allow_nan=False)
+        with self._writing, contextlib.suppress(BrokenPipeError, ValueError):
+            self._output.write(line + "\n")
+            self._output.flush()
+
+    def _read(self, lines: IO[bytes]) -> None:
+        """The reading thread."""
+        while line := lines.readline(LONGEST + 1):
+            whole = line
+            while not line.endswith(b"\n") and len(line) > LONGEST:  # the rest of a line that is too long
+                line = lines.readline(LONGEST + 1)
+            if not whole.strip():
+                continue
+            try:
+                self._take(parse_request(whole))
+            except MessageError as error:
+                self.tell("error", None, {"request": None, "id": error.id, "message": str(error)})
+        with self._turn:
+            self._ended = True
+            self._turn.notify()
+
+    def _take(self, request: Request) -> None:
+        if request.kind == "ping":
+            with self._turn:
+                busy = None if self._running is None else {"request": self._running.kind, "id": self._running.id}
+                state = {"busy": busy, "waiting": len(self._waiting), "loaded": self._jobs.loaded, "version": __version__}
+            self.tell("result", request, state)
+        elif request.kind == "memory":
+            self.tell("result", request, self._jobs.memory())
+        elif request.kind == "cancel":
+            self._cancel(request)
+        elif request.kind == "quit":
+            with self._turn:
+                self._drop(lambda _: True, "cancelled")
+                self._ended = True
+                self._turn.notify()
+        else:
+            self._queue(request)
+
+    def _queue(self, request: Request) -> None:
+        with self._turn:
+            if request.kind == "load":
+                self._drop(lambda _: True, "dropped")
+            elif request.kind == "predict":
+                self._drop_waiting(lambda old: old.kind == "predict", "dropped")
+            self._waiting.append(request)
+            self._turn.notify()
+
+    def _cancel(self, request: Request) -> None:
+        def meant(other: Request) -> bool:
+            return "id" not in request.values or other.id == request.values["id"]
+
+        with self._turn:
+            ids = [other.id for other in (*self._waiting, *([self._running] if self._running else ())) if meant(other)]
+            self._drop(meant, "cancelled")
+        self.tell("result", request, {"cancelled": ids})
+
+    def _drop(self, meant: Any, verdict: str) -> None:
+        """Requests that wait are answered now, the running one as soon as it notices."""
+        self._drop_waiting(meant, verdict)
+        if self._running is not None and meant(self._running):
+            self._verdict = self._verdict or verdict
+
+    def _drop_waiting(self, meant: Any, verdict: str) -> None:
+        for old in [old for old in self._waiting if meant(old)]:
+            self._waiting.remove(old)
+            self.tell(verdict, old, {})
+
+    def _next(self) -> Request | None:
+        with self._turn:
+            self._running, self._verdict = None, None
+            while not self._waiting:
+                if self._ended:
+                    return None
+                self._turn.wait(0.5)  # in turns, so that an interrupt of the process is noticed everywhere
+            self._running = self._waiting.pop(0)
+            return self._running
+
+    def _do(self, request: Request) -> None:
+        def check() -> None:
+            if self._verdict is not None:
+                raise Cancelled
+
+        try:
+            values = self._jobs.do(request, check, lambda told: self.tell("progress", request, told))
+            self.tell("result", request, values)
+        except Cancelled:
+            self.tell(self._verdict or "cancelled", request, {})
+        except Exception as error:
+            self.tell("error", request, {"message": one_sentence(error)})
