@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -166,6 +168,24 @@ def test_every_conditioned_layer_learns(settings: HyperSettings) -> None:
     hyper(LOW, x).square().mean().backward()
     for name, generator in zip(hyper.names, hyper.generators, strict=True):
         assert max(float(p.grad.abs().max()) for p in generator.parameters()) > 0, name
+
+
+@pytest.mark.parametrize("settings", CHANGES, ids=lambda s: s.mode.name)
+def test_it_learns_a_function_of_the_condition(settings: HyperSettings) -> None:
+    """y = c₀ x - c₁, which no network without the condition can do."""
+    network = nn.Sequential(nn.Linear(1, 16), nn.Tanh(), nn.Linear(16, 1))
+    hyper = HyperNetwork(network, 2, replace(settings, widths=(16, 16), rank=4))
+    optimizer = torch.optim.Adam(hyper.parameters(), lr=1e-2)
+    x = torch.linspace(-1, 1, 16)[:, None]
+    losses = []
+    for _ in range(400):
+        c = torch.rand(1, 2)
+        loss = (hyper(c, x) - (c[0, 0] * x - c[0, 1])).square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    assert sum(losses[-50:]) < 0.05 * sum(losses[:10]) * 5
 
 
 def test_the_summary_counts_every_parameter() -> None:
