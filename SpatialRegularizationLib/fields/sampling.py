@@ -92,9 +92,14 @@ class ZeroPadding(Enum):
 
 
 def warp_zero_padded(image: Tensor, u: Tensor, positions: ZeroPadding) -> Tensor:
-    """`warp` as in the released TM-SPR networks, for their checkpoints; image and u on one lattice."""
+    """`warp` as in the released TM-SPR networks, for their checkpoints; image and u on one lattice.
+
+    The positions are rounded in the same places as there: what follows amplifies the difference.
+    """
     identity = voxel_coordinates(u.shape[2:], device=u.device, dtype=u.dtype)
-    return _GridSample.apply(image, _normalized(u + identity, image.shape[2:]), (ZERO_PADDING, positions.value))
+    last = torch.tensor([max(1, n - 1) for n in image.shape[2:]], dtype=u.dtype, device=u.device).view(-1, *[1] * (u.dim() - 2))
+    grid = (((identity + u) / last - 0.5) * 2).movedim(1, -1).flip(-1)
+    return _GridSample.apply(image, grid, (ZERO_PADDING, positions.value))
 
 
 def warp_forward(image: Tensor, u: Tensor, offset: tuple[float, ...] | None = None) -> Tensor:

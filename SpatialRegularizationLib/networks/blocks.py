@@ -89,6 +89,11 @@ def double(x: Tensor) -> Tensor:
     return F.interpolate(x, scale_factor=2.0, mode="trilinear", align_corners=False)
 
 
+def full_precision(x: Tensor) -> Tensor:
+    """x in float32 where it has 16 bits (fields, positions and λ are never kept in 16 bits); otherwise x."""
+    return x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
+
+
 def small_convolution(inputs: int, outputs: int = 3, *, deviation: float = 1e-5) -> nn.Conv3d:
     """Convolution 3³ with bias that starts near zero: parameters ~ N(0, deviation), bias 0 (registration heads)."""
     conv = nn.Conv3d(inputs, outputs, 3, padding=1)

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .blocks import BlockOrder, ConvBlock, double
+from .blocks import BlockOrder, ConvBlock, double, full_precision
 from .norms import Conditioning, NormKind
 
 
@@ -84,7 +84,7 @@ class WeightHead(nn.Module):
         self.out = nn.Conv3d(width, 1, 3, padding=1)
 
     def forward(self, features: Tensor, code: Tensor | None = None) -> Tensor:
-        logits = self.out(self.conv2(self.conv1(features, code), code)).float()
+        logits = full_precision(self.out(self.conv2(self.conv1(features, code), code)))
         if self.settings.upsample_logits:
             return self._ranged(double(logits))
         w = self._ranged(logits)

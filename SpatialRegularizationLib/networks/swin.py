@@ -54,7 +54,8 @@ class SwinEncoder(nn.Module):
         code = 0 if paper is None else paper.width
         self.embedding = nn.Conv3d(2, settings.channels, settings.patch, stride=settings.patch)
         self.embedding_norm = layer_norm(settings.channels, paper, code)
-        rates = torch.linspace(0, settings.drop_path, sum(settings.depths)).tolist()
+        count = sum(settings.depths)
+        rates = [settings.drop_path * block / max(1, count - 1) for block in range(count)]
         starts = list(itertools.accumulate(settings.depths, initial=0))
         widths = [settings.channels * 2**level for level in range(len(settings.depths))]
         self.levels = nn.ModuleList(

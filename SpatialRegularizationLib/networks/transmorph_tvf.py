@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from ..fields.sampling import ZeroPadding, warp, warp_zero_padded
 from .backbone import Backbone, Decoding, Encoding, pooled
-from .blocks import BlockOrder, ConvBlock, UpBlock, double, small_convolution
+from .blocks import BlockOrder, ConvBlock, UpBlock, double, full_precision, small_convolution
 from .norms import Conditioning, NormKind
 from .swin import SwinEncoder, SwinSettings
 
@@ -181,7 +181,10 @@ class TransMorphTvf(Backbone):
         if self.settings.composition is Composition.SELF_WARPED:
             moved = self.warp(increment, increment)
             return moved if phi is None else phi + moved
-        return increment if phi is None else phi + self.warp(increment, phi)
+        if phi is not None:
+            return phi + self.warp(increment, phi)
+        shifted = self.settings.warp is WarpForm.SHIFTED  # then zero displacement is not the identity, see `WarpForm`
+        return self.warp(increment, torch.zeros_like(increment)) if shifted else increment
 
 
 class _Step(nn.Module):
@@ -199,9 +202,10 @@ class _Step(nn.Module):
 
     def forward(self, pair: Tensor, part: Tensor, code: Tensor | None) -> tuple[Tensor, Tensor]:
         s = self.pair(pair, code)
-        own = F.conv3d(s, self.up.conv1.conv.weight[:, self.features :], padding=1)
+        first = self.up.conv1.conv
+        own = F.conv3d(s, first.weight[:, self.features :], first.bias, padding=1)
         x = self.up.conv2(self.up.conv1.finish(own + part, code), code)
-        return x, self.out(x).float()
+        return x, full_precision(self.out(x))
 
 
 def _upsampled_convolution(features: Tensor, kernels: Tensor) -> Tensor:

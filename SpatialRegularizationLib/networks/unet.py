@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .backbone import Backbone, Decoding, Encoding, pooled
-from .blocks import small_convolution
+from .blocks import full_precision, small_convolution
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class UNet(Backbone):
             maps.append(x)
         for conv in self.final:
             x = self._run(conv, x)
-        field = self.out(x).float()
+        field = full_precision(self.out(x))
         if self.settings.half_field:
             field = pooled(field, 2) / 2  # half as many voxels
         return Decoding(field, maps[self._tap] if with_fine else None, maps[self._tap - 1])
