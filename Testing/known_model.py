@@ -10,7 +10,7 @@ The velocity is answered on the half lattice, voxel h at 2h + 1/2, as networks d
 from __future__ import annotations
 
 from dataclasses import dataclass
-from types import SimpleNamespace
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -25,6 +25,7 @@ from SpatialRegularizationLib.priors.beta import BetaPrior
 from SpatialRegularizationLib.registration.model_grid import letters_of
 from SpatialRegularizationLib.regularizers.diffusion import WeightedDiffusion
 from SpatialRegularizationLib.similarity.lncc import Lncc
+from SpatialRegularizationLib.zoo.card import ModelCard
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,8 @@ class Known(RegistrationModel):
         return doubled[:, :, : shape[0], : shape[1], : shape[2]]
 
 
-def card_of(grid: Grid, name: str = "known-form") -> ModelCard:
+def card_of(grid: Grid, name: str = "known-form", **more: Any) -> ModelCard:
     """The card of a model that was trained on images that lie like `grid`."""
-    return SimpleNamespace(name=name, sha256="0" * 64, shape=grid.shape, spacing_mm=grid.spacing, orientation=letters_of(grid), intensity="percentile")
+    return ModelCard(
+        name=name, shape=grid.shape, spacing_mm=grid.spacing, orientation=letters_of(grid), intensity="percentile", **more
+    )

@@ -75,13 +75,13 @@ class PairJobs:
         fixed, moving = read_volume(values["fixed"]), read_volume(values["moving"])
         initial = read_transform(values["initial"]) if values.get("initial") else None
         check()
-        self.close()
         session = PairSession(
             fixed, moving, values["model"], settings, initial=initial, monitor=_monitor(check, tell)
         )
         check()
-        self._files = ArrayFiles(Path(values["folder"]) if values.get("folder") else None)
-        self._session = session
+        files = ArrayFiles(Path(values["folder"]) if values.get("folder") else None)
+        self.close()  # only now: a load that fails leaves the pair before
+        self._session, self._files = session, files
         return {"seconds": time.perf_counter() - start} | _about(session)
 
     def _predict(self, values: dict[str, Any], check: Check, tell: Tell) -> dict[str, Any]:
