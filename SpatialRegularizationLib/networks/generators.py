@@ -44,15 +44,19 @@ class FullGenerator(Generator):
     Args:
         width: length of the code.
         shapes: parameter name → shape.
-        deviations: parameter name → standard deviation of G at the start; missing names start at 0.
+        deviations: parameter name → standard deviation of G at the start; None: G starts at 0.
     """
 
-    def __init__(self, width: int, shapes: dict[str, torch.Size], deviations: dict[str, float] | None = None) -> None:
+    def __init__(self, width: int, shapes: dict[str, torch.Size], deviations: dict[str, Tensor] | None = None) -> None:
         super().__init__()
         self.shapes = shapes
         self.linear = nn.ModuleDict({name: nn.Linear(width, shape.numel(), bias=False) for name, shape in shapes.items()})
         for name, linear in self.linear.items():
-            nn.init.normal_(linear.weight, std=(deviations or {}).get(name, 0.0))
+            if deviations is None:
+                nn.init.zeros_(linear.weight)
+            else:
+                with torch.no_grad():
+                    nn.init.normal_(linear.weight).mul_(deviations[name])
 
     def forward(self, code: Tensor, own: dict[str, Tensor]) -> dict[str, Tensor]:
         made = {name: self.linear[name](code).view(shape) for name, shape in self.shapes.items()}
@@ -134,8 +138,8 @@ class CodeNetwork(nn.Module):
         return code
 
     @torch.no_grad()
-    def magnitude(self) -> float:
+    def magnitude(self) -> Tensor:
         """Root mean square length of the code over conditions uniform on [0, 1]."""
         first = self.layers[0]
         conditions = torch.rand(256, first.in_features, dtype=first.weight.dtype, device=first.weight.device)
-        return float(self(conditions).square().sum(1).mean().sqrt())
+        return self(conditions).square().sum(1).mean().sqrt()

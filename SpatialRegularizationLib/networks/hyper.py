@@ -165,8 +165,8 @@ class HyperNetwork(nn.Module):
             return LowRankGenerator(width, shapes, settings.rank)
         if settings.own_parameters:
             return FullGenerator(width, shapes)
-        length = max(self.codes[index % len(self.codes)].magnitude(), torch.finfo(torch.float32).eps)
-        spreads = {leaf: float(tensor.detach().square().mean().sqrt()) / length for leaf, tensor in own.items()}
+        length = self.codes[index % len(self.codes)].magnitude().clamp(min=torch.finfo(torch.float32).eps)
+        spreads = {leaf: tensor.detach().square().mean().sqrt() / length for leaf, tensor in own.items()}
         return FullGenerator(width, shapes, spreads)
 
     def generate(self, condition: Tensor) -> dict[str, Tensor]:

@@ -172,7 +172,7 @@ def test_every_conditioned_layer_learns(settings: HyperSettings) -> None:
 
 @pytest.mark.parametrize("settings", CHANGES, ids=lambda s: s.mode.name)
 def test_it_learns_a_function_of_the_condition(settings: HyperSettings) -> None:
-    """y = c₀ x - c₁, which no network without the condition can do."""
+    """y = c₀ x - c₁, c uniform. A network without the condition leaves Var c (1 + mean x²) = 0.11."""
     network = nn.Sequential(nn.Linear(1, 16), nn.Tanh(), nn.Linear(16, 1))
     hyper = HyperNetwork(network, 2, replace(settings, widths=(16, 16), rank=4))
     optimizer = torch.optim.Adam(hyper.parameters(), lr=1e-2)
@@ -185,7 +185,7 @@ def test_it_learns_a_function_of_the_condition(settings: HyperSettings) -> None:
         loss.backward()
         optimizer.step()
         losses.append(float(loss.detach()))
-    assert sum(losses[-50:]) < 0.05 * sum(losses[:10]) * 5
+    assert sum(losses[-50:]) / 50 < 0.05
 
 
 def test_the_summary_counts_every_parameter() -> None:
