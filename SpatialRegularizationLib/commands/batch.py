@@ -16,6 +16,7 @@ from typing import Any
 from ..io.results import read_report, write_text
 from .console import Console, UsageError, one_sentence
 from .job import Job, check_pairs, settings_from
+from .model_choice import model_choice
 from .options import INPUTS
 from .pair import check_device, check_folder, perform
 
@@ -124,7 +125,7 @@ def _job(row: dict[str, str], line: int, table: Path, options: argparse.Namespac
     inputs = {key: value for key, value in files.items() if key not in ("fixed", "moving")}
     check_pairs(inputs)
     settings = settings_from(vars(options), cells.get("preset", options.preset))
-    return Job(files["fixed"], files["moving"], Path(options.out) / name, settings, inputs, name)
+    return Job(files["fixed"], files["moving"], Path(options.out) / name, settings, inputs, name, model_choice(options))
 
 
 def _one(job: Job, console: Console, command: str, options: argparse.Namespace) -> Outcome:

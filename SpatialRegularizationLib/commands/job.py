@@ -11,6 +11,7 @@ from typing import Any
 from ..registration.presets import preset_settings
 from ..registration.settings import RegistrationSettings, setting_names
 from .console import UsageError
+from .model_choice import ModelChoice, model_choice
 from .options import INPUTS
 
 BELONGS_TO = {
@@ -32,6 +33,7 @@ class Job:
         settings: how to register.
         inputs: paths of `INPUTS` and "initial", those that were given.
         name: what to call the pair.
+        model: the network that answers, or None for the per-pair mode.
     """
 
     fixed: Path
@@ -40,6 +42,7 @@ class Job:
     settings: RegistrationSettings
     inputs: dict[str, Path] = field(default_factory=dict)
     name: str = ""
+    model: ModelChoice | None = None
 
     @property
     def title(self) -> str:
@@ -49,7 +52,11 @@ class Job:
     def identity(self) -> dict[str, Any]:
         """What was asked for, as it stands in report.json under "job": equal for a repetition, unequal otherwise."""
         files = {"fixed": self.fixed, "moving": self.moving} | self.inputs
-        return {"settings": self.settings.to_dict(), "inputs": {name: _stamp(path) for name, path in files.items()}}
+        model = {}
+        if self.model is not None:
+            files["model"] = self.model.path
+            model = {"model": self.model.values()}
+        return model | {"settings": self.settings.to_dict(), "inputs": {name: _stamp(path) for name, path in files.items()}}
 
 
 def job_from(options: argparse.Namespace) -> Job:
@@ -63,7 +70,8 @@ def job_from(options: argparse.Namespace) -> Job:
     inputs = {name: Path(value) for name in (*INPUTS, "initial") if (value := getattr(options, name))}
     check_pairs(inputs)
     settings = settings_from(vars(options), options.preset)
-    return Job(Path(options.fixed), Path(options.moving), Path(options.out), settings, inputs)
+    model = model_choice(options)
+    return Job(Path(options.fixed), Path(options.moving), Path(options.out), settings, inputs, model=model)
 
 
 def settings_from(options: Mapping[str, Any], preset: str) -> RegistrationSettings:
@@ -119,7 +127,7 @@ def _as_options(message: str, given: Mapping[str, Any]) -> str:
 
 
 def _flag(name: str) -> str:
-    return {"working_spacing_mm": "--working-spacing", "levels": "--iterations"}.get(
+    return {"working_spacing_mm": "--working-spacing", "levels": "--iterations", "refine_steps": "--refine"}.get(
         name, "--" + name.replace("_", "-")
     )
 

@@ -112,6 +112,7 @@ def _add_register(commands: argparse._SubParsersAction) -> None:
     output.add_argument("--out", metavar="DIR", help="folder of the result; made if needed")
     output.add_argument("--force", action="store_true", help="replace an earlier result")
     _add_companions(parser)
+    _add_model(parser)
     _add_settings(parser)
     add_output_options(parser)
 
@@ -133,6 +134,20 @@ def _add_companions(parser: argparse.ArgumentParser) -> None:
             metavar="FILE",
             help=f"landmarks of the {side} image (.mrk.json, .fcsv, .csv, .txt), in the same order on both sides",
         )
+
+
+def _add_model(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("a trained network instead of the descent")
+    group.add_argument("--model", metavar="NAME", help="a model of 'spatialreg models list', or a .safetensors file")
+    setting_option(group, "refine_steps", "--refine")
+    group.add_argument(
+        "--condition",
+        metavar="NAME=X",
+        action="append",
+        type=_named_number,
+        help="value of a hyperparameter of the model; may be repeated. --alpha-prime and --lambda-max do the same where the "
+        "model has them",
+    )
 
 
 def _add_settings(parser: argparse.ArgumentParser) -> None:
@@ -208,6 +223,14 @@ def _add_worker(commands: argparse._SubParsersAction) -> None:
         "worker_protocol.md. Ends with standard input.",
     )
     add_output_options(parser)
+
+
+def _named_number(text: str) -> tuple[str, float]:
+    name, equals, value = text.partition("=")
+    try:
+        return name.strip().replace("-", "_"), float(value if equals else "")
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"NAME=NUMBER is needed, such as eta=0.45, got {text!r}") from None
 
 
 def _whole_numbers(text: str) -> tuple[int, ...]:

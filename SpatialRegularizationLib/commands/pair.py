@@ -14,6 +14,7 @@ from ..io.points import read_points
 from ..io.results import check_destination, write_result
 from ..io.transforms import read_transform
 from ..io.volumes import read_volume
+from ..registration.choices import chosen_device
 from ..registration.register import register
 from ..registration.result import Companions
 from .console import Console, UsageError, silent_libraries
@@ -50,13 +51,18 @@ def check_device(device: str) -> None:
 
 def perform(job: Job, console: Console, command: str, *, force: bool, debug: bool) -> dict[str, Any]:
     """Read, register and write one pair; returns the content of its report.json."""
+    model, condition = None, None
+    if job.model is not None:
+        console.step("Reading the model")
+        model, condition = job.model.load(chosen_device(job.settings.device))
     console.step("Reading images")
     fixed, moving = read_volume(job.fixed), read_volume(job.moving)
     companions = read_companions(job.inputs, fixed, moving)
     initial = read_transform(job.inputs["initial"]) if "initial" in job.inputs else None
     registration = register(
-        fixed, moving, job.settings, companions=companions, initial=initial, monitor=console.progress
-    )
+        fixed, moving, job.settings, companions=companions, initial=initial, model=model, condition=condition,
+        monitor=console.progress,
+    )  # fmt: skip
     console.step("Writing the result")
     about = {"title": job.title, "job": job.identity()}
     with silent_libraries(debug=debug):
