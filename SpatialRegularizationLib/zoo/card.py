@@ -26,8 +26,8 @@ from ..models.catalogue import build_model, describe
 from ..registration.model_grid import TrainingLattice
 from .folder import CARD, PARAMETERS, check_name, locate
 
-INTENSITIES = ("percentile", "ct", "none")
-"""As the setting `intensity` of a registration."""
+INTENSITIES = ("percentile", "ct", "ct-soft", "none")
+"""Kinds of `registration.prepare.prepare_intensity`."""
 _PRIOR_VALUES = ("lambda_max", "alpha_prime", "lambda_mean", "sigma_prime")
 
 
@@ -40,7 +40,7 @@ class ModelCard:
         shape: voxels of the training images along each axis.
         spacing_mm: voxel spacing of the training images along each axis, mm.
         orientation: three letters, the direction in which each axis runs ("LIA"); "" where images are taken as stored.
-        intensity: preparation of the images: "percentile", "ct" or "none".
+        intensity: preparation of the images: a kind of `prepare_intensity`, e.g. "percentile".
         description: system and settings, as `models.catalogue.describe` gives them; filled in by `save_model`.
         purpose: what it registers, for people.
         dialect: of an imported checkpoint: "A", "B", "B Hyper", "C", "TVF"; "" for our own trainings.
@@ -169,7 +169,7 @@ def load_model(
     found = sha256_of(path)
     if card.sha256 and found != card.sha256:
         raise ValueError(
-            f"{path} is not the file of its card: expected sha256 {card.sha256[:12]}…, got {found[:12]}…, so it is damaged or was "
+            f"{path} is not the file of its card (expected sha256 {card.sha256[:12]}…, got {found[:12]}…): it is damaged or was "
             "exchanged; import or fetch the model again."
         )
     try:
@@ -192,7 +192,8 @@ def read_card(path: Path) -> ModelCard:
         return ModelCard.from_dict(json.loads(text))
     except (ValueError, TypeError) as error:  # UnicodeDecodeError and JSONDecodeError are ValueErrors
         where = beside if beside.is_file() else path
-        raise ValueError(f"{where} holds no card of a model ({str(error).rstrip('.')}): import or fetch the model again.") from error
+        reason = str(error).rstrip(".")
+        raise ValueError(f"{where} holds no card of a model ({reason}): import or fetch the model again.") from error
 
 
 def sha256_of(path: Path) -> str:

@@ -84,7 +84,8 @@ def locate(name: str | os.PathLike, known: Iterable[str] = ()) -> Path:
         return path
     if path.is_file():
         raise ValueError(
-            f"{path} is not a model (.safetensors with its card .json); bring checkpoints in with 'spatialreg models import {path}'."
+            f"{path} is not a model (.safetensors with its card .json): checkpoints of others become one with "
+            f"'spatialreg models import {path}'."
         )
     if path.suffix == PARAMETERS or len(path.parts) > 1:
         raise FileNotFoundError(f"The model {path} does not exist: give a name from 'spatialreg models list' or another path.")
