@@ -139,7 +139,9 @@ def _cards(record: StudyRecord, surface: Surface | None, score_name: str) -> lis
         values, expected = surface_top(record, surface)
         cards.append(Card("Top of the surface", f"{expected:.4f}", shown(values)))
     seconds = [trial.seconds for trial in record.of_state(COMPLETED, PRUNED) if trial.seconds is not None]
-    cards.append(Card("Time", _duration(sum(seconds)), f"all trials together, {_duration(sum(seconds) / len(seconds))} each"))
+    if seconds:
+        each = _duration(sum(seconds) / len(seconds))
+        cards.append(Card("Time", _duration(sum(seconds)), f"all trials together, {each} each"))
     return cards
 
 

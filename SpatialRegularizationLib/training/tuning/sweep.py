@@ -137,7 +137,7 @@ def sweep(
     if not pairs:
         raise ValueError("A sweep needs validation pairs, got none: give a list of images with labels or landmarks.")
     model.eval()
-    device = next(model.parameters()).device
+    device = next(model.parameters(), torch.zeros(0)).device
     about = {"model": identity, "grid": settings.plain()}
     done = _earlier(folder / STATE, about)
     for moving, fixed in pairs:

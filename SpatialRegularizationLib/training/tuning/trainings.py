@@ -65,17 +65,13 @@ class TunedTraining:
 
     def with_values(self, values: Mapping[str, float]) -> TrainingSettings:
         """The settings of a training with these parameters."""
-        model: dict[str, Any] = dict(self.settings.model)
-        prior = self.description.get("prior") or {}
-        changes: dict[str, Any] = {}
-        for name, value in values.items():
-            if name in prior:
-                model["prior"] = {"kind": prior["kind"], **(model.get("prior") or {}), name: value}
-            elif name in self.description:
-                model[name] = value
-            else:
-                changes[name] = value
-        return replace(self.settings, model=model, **changes)
+        description = self.description
+        prior = description.get("prior") or {}
+        model = {name: value for name, value in values.items() if name in description and name not in prior}
+        if set(values) & set(prior):  # whole: a prior of which only a part is given takes its own defaults, not the model's
+            model["prior"] = prior | {name: value for name, value in values.items() if name in prior}
+        own = {name: value for name, value in values.items() if name not in prior and name not in description}
+        return replace(self.settings, model={**self.settings.model, **model}, **own)
 
     def identity(self, tuned: Mapping[str, Any]) -> dict[str, Any]:
         """What all trials share, for `StudySettings.identity`; lists of images by name and content."""
