@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..io.atomic import atomic_path
-from ..io.results import write_text
 from ..models.base import RegistrationModel
-from ..models.catalogue import describe
+from ..zoo.card import ModelCard, save_model
 from .preparation import Preparation
 from .settings import TrainingSettings
+from .validation import FIGURES
 
 BEST = "best.safetensors"
 
@@ -34,9 +34,9 @@ class TrainingOutcome:
 
 
 def write_best(
-    folder: Path, model: RegistrationModel, preparation: Preparation, settings: TrainingSettings, figures: dict[str, float]
+    folder: Path, model: RegistrationModel, preparation: Preparation, settings: TrainingSettings, figures: Mapping[str, float]
 ) -> None:
-    """best.safetensors and best.json: the model as it is now.
+    """best.safetensors and best.json: the model as it is now, and its card.
 
     Args:
         folder: of the run.
@@ -48,18 +48,21 @@ def write_best(
     Raises:
         OSError: it cannot be written; the previous files are untouched.
     """
-    from safetensors.torch import save_file
-
     lattice = preparation.lattice
-    card = {
-        "name": folder.name,
-        "description": describe(model),
-        "shape": list(lattice.shape),
-        "spacing_mm": list(lattice.spacing_mm),
-        "orientation": lattice.orientation,
-        "intensity": preparation.intensity,
-        "figures": figures,
-    }
-    with atomic_path(folder / BEST, ".safetensors") as temporary:
-        save_file({name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}, temporary)
-    write_text(folder / "best.json", json.dumps(card, indent=2))
+    kept = {name: figures[name] for name in ("epoch", *FIGURES) if name in figures}
+    card = ModelCard(
+        name=settings.name or default_name(folder),
+        shape=lattice.shape,
+        spacing_mm=lattice.spacing_mm,
+        orientation=lattice.orientation,
+        intensity=preparation.intensity,
+        purpose=settings.purpose,
+        source=f"own training, {settings.pairs} pairs, seed {settings.seed}",
+        figures=kept,
+    )
+    save_model(model, card, folder / BEST)
+
+
+def default_name(folder: Path) -> str:
+    """The name of the run's folder, as a name in the zoo may be written."""
+    return re.sub(r"[^A-Za-z0-9]+", "-", folder.resolve().name).strip("-").lower() or "trained"

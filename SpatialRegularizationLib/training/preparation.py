@@ -135,12 +135,7 @@ def _prepared(entry: Entry, preparation: Preparation) -> tuple[dict[str, np.ndar
     volume = read_volume(entry.image)
     check_image(volume, "image")
     image = prepare_intensity(volume, preparation.intensity)
-    grid, _ = model_grid(image, preparation.lattice)
-    if grid.shape != preparation.lattice.shape:
-        raise ValueError(
-            f"its anatomy needs {' x '.join(map(str, grid.shape))} voxels, the lattice has "
-            f"{' x '.join(map(str, preparation.lattice.shape))}; set a larger shape, or crop the image"
-        )
+    grid = _lattice_over(image, preparation.lattice)
     arrays = {"image": carry(image.data[None], image.grid, grid)[0].contiguous().numpy()}
     values: list[int] = []
     if entry.labels is not None:
@@ -154,6 +149,25 @@ def _prepared(entry: Entry, preparation: Preparation) -> tuple[dict[str, np.ndar
     if entry.points is not None:
         arrays["points"] = read_points(entry.points, grid=volume.grid).positions
     return arrays, {"grid": asdict(grid), "label_values": values}
+
+
+def _lattice_over(image: Volume, lattice: TrainingLattice) -> Grid:
+    """The common lattice, laid over an image as it is laid over a fixed image at prediction."""
+    problem = (
+        f"it does not fit a lattice of {_times(lattice.shape)} voxels of {_times(lattice.spacing_mm)} mm (axes "
+        f"{lattice.orientation}): set another shape or spacing_mm, crop it, or leave it out"
+    )
+    try:
+        grid, _ = model_grid(image, lattice)
+    except ValueError as error:
+        raise ValueError(problem) from error
+    if grid.shape != lattice.shape:
+        raise ValueError(problem)
+    return grid
+
+
+def _times(numbers: tuple) -> str:
+    return " x ".join(f"{n:g}" for n in numbers)
 
 
 def _inside(entry: Entry, image: Volume, grid: Grid) -> Tensor:

@@ -19,6 +19,7 @@ from ..registration.setting_fields import (
     number,
     refuse_unknown,
 )
+from ..zoo.folder import check_name
 from .config_file import read_config
 
 FILES = ("train", "validation", "out", "cache")
@@ -47,6 +48,8 @@ class TrainingSettings:
     )
     train: str = field(metadata={"path": True, "help": "list of the training images (.csv or .json)", "unit": ""})
     out: str = field(metadata={"path": True, "help": "folder of this run: checkpoints, history, TensorBoard", "unit": ""})
+    name: str | None = field(default=None, metadata={"help": "of the model in the zoo; default: that of the folder", "unit": ""})
+    purpose: str = field(default="", metadata={"help": "what the model registers, for its card", "unit": ""})
     validation: str | None = _path("list of the validation images; default: none, the last state is the result")
 
     pairs: str = choice(
@@ -135,6 +138,8 @@ class TrainingSettings:
         if not isinstance(self.model, Mapping) or "system" not in self.model:
             raise ValueError(f"model must name a system, such as {{system: tm-spr, size: tiny}}, got {self.model!r}.")
         object.__setattr__(self, "model", dict(self.model))
+        if self.name is not None:
+            check_name(self.name)
         TrainingLattice((1, 1, 1), (1.0, 1.0, 1.0), self.orientation or "")
         if (self.pairs == "atlas-to-subject") != (self.atlas is not None):
             raise ValueError(

@@ -74,7 +74,7 @@ class Stepper:
             torch.manual_seed(stream_seed(settings.seed, "network", epoch, draw, self.team.rank))
             batch = self._batch(epoch, draw)
             with self.team.without_averaging(self.network, wait=part < settings.accumulate - 1):
-                energy = self.energy_of(batch, self._condition(epoch, draw))
+                energy = self.energy_of(batch, self.condition(epoch, draw))
                 terms = _at(batch, energy.numbers)
                 self.scaler.scale(energy.total / settings.accumulate).backward()
             for name, value in terms.items():
@@ -98,7 +98,7 @@ class Stepper:
         generators = [stream(settings.seed, "augmentation", epoch, place) for place in places]
         return augmented(batch, settings, self.orientation, generators)
 
-    def _condition(self, epoch: int, draw: int) -> Tensor | None:
+    def condition(self, epoch: int, draw: int) -> Tensor | None:
         """Hyperparameters drawn evenly from their ranges, the same in all processes; None for models without."""
         generator = stream(self.settings.seed, "condition", epoch, draw)
         draws = torch.rand(len(self.model.hyperparameters), generator=generator).tolist()
