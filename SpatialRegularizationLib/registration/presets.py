@@ -19,14 +19,12 @@ class Preset:
 
 _SLIDING = RegistrationSettings(
     global_search="on",
-    lambda_max=4.0,
-    alpha_prime=0.03,
-    lambda_floor=0.005,
-    lambda_pooling=2,
+    alpha_prime=0.02,
+    lambda_floor=0.05,
     levels=((8, 8, 60), (4, 4, 60), (2, 2, 40), (1, 2, 30)),
 )
-"""Organs that slide along one another: stiff inside (a large λmax), nearly free at the border (a low floor), with λ and the
-velocity on fine lattices so that the border stays narrow; the search brings in what moves farther than a gradient can see."""
+"""Organs that slide along one another: nearly free at the border (a low floor), with λ and the velocity on fine lattices so
+that the border stays narrow; the search brings in what moves farther than a gradient can see."""
 
 _ALL = (
     Preset(
@@ -39,7 +37,11 @@ _ALL = (
         "brain MRI of one contrast, skull on or off, different people or dates: a wide window, and ten steps at full "
         "resolution for the cortex; no search, since heads are brought together by the affine start",
         RegistrationSettings(
-            global_search="off", lncc_window=9, lambda_floor=0.1, levels=((8, 8, 60), (4, 4, 40), (2, 4, 30), (1, 2, 10))
+            global_search="off",
+            lncc_window=9,
+            lambda_floor=0.15,
+            lambda_pooling=2,
+            levels=((8, 8, 60), (4, 4, 40), (2, 4, 30), (1, 2, 10)),
         ),
     ),
     Preset(
@@ -65,7 +67,7 @@ _ALL = (
     Preset(
         "multi-modal",
         "different modalities or contrasts (CT to MRI, T1 to T2): descriptors of the structure are compared, not intensities",
-        RegistrationSettings(similarity="mind", lambda_max=0.4, alpha_prime=0.012, levels=((8, 8, 60), (4, 4, 50), (2, 4, 40))),
+        RegistrationSettings(similarity="mind", lambda_max=0.8, alpha_prime=0.012, levels=((8, 8, 60), (4, 4, 50), (2, 4, 40))),
     ),
 )
 

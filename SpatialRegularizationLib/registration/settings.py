@@ -31,7 +31,7 @@ class RegistrationSettings:
         ("beta", "gaussian", "uniform"),
         "hyperprior of the weight map lambda; uniform means one constant weight, lambda-max",
     )
-    lambda_max: float = number(1.0, 1e-4, 1e3, "", "largest regularization weight (the weight itself for uniform)")
+    lambda_max: float = number(2.0, 1e-4, 1e3, "", "largest regularization weight (the weight itself for uniform)")
     alpha_prime: float = number(
         0.03, 0.0, 1e3, "", "beta prior: alpha - 1; larger keeps lambda nearer lambda-max, 0 switches the prior off"
     )
@@ -40,10 +40,10 @@ class RegistrationSettings:
         0.03, 0.0, 1e4, "", "Gaussian prior: 1/(2 sigma^2); larger keeps lambda nearer its mean"
     )
     lambda_floor: float = number(
-        0.2, 0.0, 1.0, "", "smallest weight, as a share of lambda-max (lambda-mean for the Gaussian prior)"
+        0.1, 0.0, 1.0, "", "smallest weight, as a share of lambda-max (lambda-mean for the Gaussian prior)"
     )
     lambda_pooling: int = integer(
-        8, 1, 32, "voxels", "edge of the blocks of the velocity's lattice over which lambda is evaluated"
+        1, 1, 32, "voxels", "edge of the blocks of the velocity's lattice over which lambda is evaluated"
     )
     affine: str = choice(
         "affine", ("none", "center", "rigid", "affine"), "alignment before the deformable stage, by mutual information"
