@@ -12,6 +12,7 @@ from .. import __version__
 from ..registration.presets import DETAILS
 from ..registration.settings import RegistrationSettings
 from .console import UsageError
+from .models_options import add_models
 from .train_options import add_train
 from .tune_options import add_sweep, add_tune
 
@@ -85,7 +86,7 @@ def build_parser() -> Parser:
     _add_evaluate(commands)
     _add_worker(commands)
     add_output_options(add_train(commands))
-    for parser_of in (add_tune, add_sweep):
+    for parser_of in (add_models, add_tune, add_sweep):
         add_output_options(parser_of(commands))
     return parser
 

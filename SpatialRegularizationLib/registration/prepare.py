@@ -197,7 +197,7 @@ def prepare_intensity(volume: Volume, kind: str, name: str = "image") -> Volume:
         ValueError: an unknown kind, or an image that is constant (after the cut).
     """
     if kind not in ("percentile", *_WINDOWS):
-        raise ValueError(f"Intensity preparation must be percentile, {', '.join(_WINDOWS)}, got {kind!r}.")
+        raise ValueError(f"Intensity preparation must be percentile, ct, ct-soft or none, got {kind!r}.")
     low, high = _bulk(volume.data) if kind == "percentile" else _WINDOWS[kind]
     data = volume.data.to(torch.float32, copy=True)
     lowest, highest = (float(v) for v in data.clamp_(low, high).aminmax())

@@ -25,6 +25,7 @@ from ..models.base import RegistrationModel
 from ..models.catalogue import build_model, describe
 from ..registration.model_grid import TrainingLattice
 from .folder import CARD, PARAMETERS, check_name, locate
+from .manifest import read_manifest
 
 INTENSITIES = ("percentile", "ct", "ct-soft", "none")
 """Kinds of `registration.prepare.prepare_intensity`."""
@@ -147,8 +148,17 @@ def save_model(model: RegistrationModel, card: ModelCard, path: str | os.PathLik
             raise OSError(f"{error}") from error
         card = replace(card, sha256=sha256_of(temporary))
         path.with_suffix(CARD).unlink(missing_ok=True)  # an old card never stands beside new parameters
-    write_text(path.with_suffix(CARD), json.dumps(card.to_dict(), indent=2, ensure_ascii=False))
+    write_card(card, path)
     return card
+
+
+def write_card(card: ModelCard, path: Path) -> None:
+    """The .json file beside a .safetensors file.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    write_text(path.with_suffix(CARD), json.dumps(card.to_dict(), indent=2, ensure_ascii=False))
 
 
 def load_model(
@@ -164,7 +174,7 @@ def load_model(
         FileNotFoundError: there is none; the nearest name is suggested.
         ValueError: the file is damaged, of others, or not the one that its card names.
     """
-    path = locate(name)
+    path = locate(name, read_manifest())
     card, state = read_card(path), _parameters(path)
     found = sha256_of(path)
     if card.sha256 and found != card.sha256:

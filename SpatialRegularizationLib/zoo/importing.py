@@ -23,10 +23,9 @@ _PAPER = (
 )
 _CONFERENCE = "J. Chen et al., Spatially-varying Regularization with Conditional Transformer, arXiv 2303.06168, 2023"
 _TVF = "J. Chen et al., Unsupervised Learning of Diffeomorphic Image Registration via TransMorph, WBIR 2022"
-_BRAIN_LIMITS = (
-    "Trained on skull-stripped T1 images of heads, affinely aligned, 1 mm, intensities in [0, 1] as FreeSurfer leaves them.",
-    "That the axes run to the Left, Inferior and Anterior is inferred from FreeSurfer's convention; the file does not say it.",
-)
+_BRAIN_LIMIT = "Trained on skull-stripped T1 images of heads, affinely aligned, 1 mm, intensities in [0, 1] as FreeSurfer leaves them."
+_LIA = "That the axes run to the Left, Inferior and Anterior is inferred from FreeSurfer's convention; the file does not say it."
+_AS_STORED = "The file does not say how the axes of its training images run: images are taken with their axes as stored."
 
 
 @dataclass(frozen=True)
@@ -63,7 +62,8 @@ class _Origin:
     spacing_mm: tuple[float, float, float] = BRAIN_MM
     orientation: str = "LIA"
     intensity: str = "percentile"
-    limits: tuple[str, ...] = _BRAIN_LIMITS
+    limit: str = _BRAIN_LIMIT
+    axes_limit: str = _LIA
 
 
 _MIT = "MIT (of the code it was published with)"
@@ -87,10 +87,8 @@ _AUTOPET = replace(
     spacing_mm=AUTOPET_MM,
     orientation="",
     intensity="ct-soft",
-    limits=(
-        "Trained on CT in Hounsfield units, affinely aligned to an atlas.",
-        "The file does not say how the axes of its training images run: images are taken with their axes as stored.",
-    ),
+    limit="Trained on CT in Hounsfield units, affinely aligned to an atlas.",
+    axes_limit=_AS_STORED,
 )
 
 
@@ -126,7 +124,7 @@ def import_file(path: str | Path, choices: ImportChoices | None = None) -> Model
             raise ValueError(
                 f"A checkpoint of dialect {imported.dialect.value} has no prior with fixed values: import it without one."
             )
-        model, card = imported.model, _card_of(imported, name, path)
+        model, card = imported.model, _card_of(imported, name, path, axes_said=choices.orientation is not None)
     given = {key: getattr(choices, key) for key in ("spacing_mm", "orientation", "intensity", "license")}
     card = replace(card, **{key: value for key, value in given.items() if value is not None})
     folder = zoo_folder()
@@ -158,7 +156,7 @@ def remove_model(name: str) -> Path:
     return path
 
 
-def _card_of(imported: ImportedModel, name: str, path: Path) -> ModelCard:
+def _card_of(imported: ImportedModel, name: str, path: Path, *, axes_said: bool) -> ModelCard:
     origin = _ORIGINS[imported.dialect]
     shape, limits = imported.training_shape, list(imported.notes)
     if imported.dialect is Dialect.MIR and shape == AUTOPET_SHAPE:
@@ -179,7 +177,7 @@ def _card_of(imported: ImportedModel, name: str, path: Path) -> ModelCard:
         source=f"{path.name}, sha256 {sha256_of(path)}; published network: {origin.source}",
         license=origin.license,
         citation=origin.citation,
-        limits=(*limits, *origin.limits),
+        limits=(*limits, origin.limit, *(() if axes_said else (origin.axes_limit,))),
     )
 
 

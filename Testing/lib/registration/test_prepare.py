@@ -174,5 +174,5 @@ def test_a_constant_image_is_refused_after_every_preparation(kind) -> None:
 
 
 def test_an_unknown_preparation_is_refused() -> None:
-    with pytest.raises(ValueError, match="percentile, ct or none"):
+    with pytest.raises(ValueError, match="percentile, ct, ct-soft or none"):
         prepare_intensity(_volume(torch.rand(1, 4, 4, 4)), "zscore")

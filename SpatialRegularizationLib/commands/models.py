@@ -1,0 +1,164 @@
+"""spatialreg models: what trained models there are, and how they come and go."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ..registration.result import Progress
+from ..zoo.card import ModelCard, load_model, read_card
+from ..zoo.fetch import fetch_model
+from ..zoo.folder import BUNDLED, installed, zoo_folder
+from ..zoo.importing import ImportChoices, import_file, remove_model
+from ..zoo.manifest import read_manifest
+from .console import Console, UsageError
+from .models_options import ACTIONS
+
+PRIOR_VALUES = {"beta": ("lambda_max", "alpha_prime"), "gaussian": ("lambda_mean", "sigma_prime")}
+
+
+def run(options: argparse.Namespace, console: Console, arguments: Sequence[str]) -> int:
+    """Do what the command line says; returns the exit code."""
+    actions = dict(zip(ACTIONS, (_list, _info, _import, _remove, _fetch), strict=True))
+    if options.action not in actions:
+        near = difflib.get_close_matches(options.action, ACTIONS, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join(ACTIONS)}."
+        raise UsageError(f"There is no action {options.action!r}: {hint}")
+    if (options.what is None) != (options.action == "list"):
+        what = "FILE" if options.action == "import" else "NAME"
+        expected = "takes no name" if options.action == "list" else f"needs a {what}"
+        raise UsageError(f"'spatialreg models {options.action}' {expected}: see 'spatialreg models --help'.")
+    actions[options.action](options, console)
+    return 0
+
+
+def _list(options: argparse.Namespace, console: Console) -> None:
+    models = installed()
+    rows: list[dict[str, Any]] = []
+    for name, path in sorted(models.items()):
+        row: dict[str, Any] = {"name": name, "path": str(path), "bundled": path.parent == BUNDLED}
+        try:
+            card = read_card(path)
+            row |= {"system": card.system, "purpose": card.purpose, "lattice": _lattice(card)}
+        except ValueError as error:
+            row |= {"system": "damaged", "purpose": str(error), "lattice": ""}
+        rows.append(row)
+    offers = [e for e in read_manifest(options.manifest).values() if e.name not in models]
+    lines = _table([(r["name"], r["system"], r["lattice"], r["purpose"]) for r in rows])
+    if not rows:
+        lines = [f"There are no models in {zoo_folder()}; 'spatialreg models import FILE' adds one."]
+    if offers:
+        table = _table([(e.name, _size_words(e.size_bytes), e.license, e.purpose) for e in offers])
+        lines += ["", "To download with 'spatialreg models fetch NAME':", *table]
+    fetchable = [{"name": e.name, "size_bytes": e.size_bytes, "license": e.license, "purpose": e.purpose} for e in offers]
+    console.result({"folder": str(zoo_folder()), "models": rows, "fetchable": fetchable}, "\n".join(lines))
+
+
+def _info(options: argparse.Namespace, console: Console) -> None:
+    model, card = load_model(options.what)
+    count = sum(p.numel() for p in model.parameters())
+    conditions = [vars(h) for h in model.hyperparameters]
+    values = card.to_dict() | {"parameters": count, "hyperparameters": conditions}
+    figures = {name: f"{value:.4g}" for name, value in card.figures.items() if value is not None}
+    lines = _table(
+        [
+            (title, text)
+            for title, text in (
+                ("Name", card.name),
+                ("Purpose", card.purpose),
+                ("System", card.system + (f" (dialect {card.dialect})" if card.dialect else "")),
+                ("Parameters", f"{count:,}"),
+                ("Images", _lattice(card)),
+                ("Intensity", card.intensity),
+                ("Trained with", _pairs(card.regularization)),
+                ("Condition", "; ".join(f"{c['name']} {c['low']:g} to {c['high']:g}, {c['default']:g}" for c in conditions)),
+                ("Figures", _pairs(figures)),
+                ("License", card.license),
+                ("Source", card.source),
+                ("Citation", card.citation),
+                ("sha256", card.sha256),
+            )
+            if text
+        ]
+    )
+    console.result(values, "\n".join([*lines, *card.limits]))
+
+
+def _import(options: argparse.Namespace, console: Console) -> None:
+    choices = ImportChoices(
+        name=options.model_name,
+        prior=_prior(options),
+        spacing_mm=options.spacing,
+        orientation=options.orientation,
+        intensity=options.intensity,
+        license=options.license,
+        replace=options.force,
+    )
+    console.step("Reading")
+    card = import_file(options.what, choices)
+    console.result(card.to_dict(), _arrived(card))
+
+
+def _remove(options: argparse.Namespace, console: Console) -> None:
+    path = remove_model(options.what)
+    console.result({"removed": options.what, "path": str(path)}, f"Removed {path}.")
+
+
+def _fetch(options: argparse.Namespace, console: Console) -> None:
+    manifest = read_manifest(options.manifest)
+    tell = _teller(console, options.what, manifest[options.what].size_bytes) if options.what in manifest else lambda n: None
+    card = fetch_model(options.what, manifest, replace_existing=options.force, tell=tell)
+    console.result(card.to_dict(), _arrived(card))
+
+
+def _teller(console: Console, name: str, size_bytes: int) -> Callable[[int], None]:
+    start = time.monotonic()
+
+    def tell(received: int) -> None:
+        words = f"{_size_words(received)} of {_size_words(size_bytes)}"
+        share = min(1.0, received / size_bytes)
+        console.progress(Progress(f"downloading {name}", share, time.monotonic() - start, message=words))
+
+    return tell
+
+
+def _prior(options: argparse.Namespace) -> dict[str, Any] | None:
+    """Plain settings of the prior; None where nothing was said."""
+    given = {n: getattr(options, n) for names in PRIOR_VALUES.values() for n in names if getattr(options, n) is not None}
+    if options.prior is None and not given:
+        return None
+    kind = options.prior or next(kind for kind, names in PRIOR_VALUES.items() if any(name in given for name in names))
+    expected = PRIOR_VALUES[kind]
+    if set(given) != set(expected):
+        flags = [f"--{name.replace('_', '-')}" for name in (*expected, *given)]
+        raise UsageError(
+            f"The {kind} prior needs {flags[0]} and {flags[1]}, got {', '.join(flags[2:]) or 'neither'}: give exactly these two."
+        )
+    return {"kind": kind, **given}
+
+
+def _arrived(card: ModelCard) -> str:
+    text = f"{card.name}: {card.system}{f', dialect {card.dialect}' if card.dialect else ''}, {_lattice(card)}."
+    return "\n".join([text, *card.limits, f"Use it with 'spatialreg register FIXED MOVING --out DIR --model {card.name}'."])
+
+
+def _lattice(card: ModelCard) -> str:
+    sizes = " x ".join(map(str, card.shape))
+    return f"{sizes} voxels of {' x '.join(f'{s:.3g}' for s in card.spacing_mm)} mm, axes {card.orientation or 'as stored'}"
+
+
+def _pairs(values: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in values.items())
+
+
+def _size_words(size_bytes: int) -> str:
+    return f"{size_bytes / 1e6:.1f} MB"
+
+
+def _table(rows: list[tuple[str, ...]]) -> list[str]:
+    """Columns as wide as their longest entry."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))] if rows else []
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
