@@ -3,7 +3,8 @@
     python3 scripts/hippocampus.py --data DIR --out FOLDER
 
 DIR holds images/hippocampus_NNN.nii.gz and labels/ with the same names (Medical Segmentation Decathlon, Task 04,
-CC-BY-SA 4.0). FOLDER gets train.csv and validation.csv. The validation subjects are those of
+CC-BY-SA 4.0). FOLDER gets train.csv and validation.csv, and validation_pairs.csv for `spatialreg tune --per-pair` and
+`register --batch`: each validation subject meets the next one. The validation subjects are those of
 configs/hippocampus_split.txt.
 """
 
@@ -35,6 +36,8 @@ def main() -> int:
         chosen = [image for image in images if (number_of(image) in held_out) == wanted]
         write_list(options.out / f"{name}.csv", chosen)
         print(f"{name}.csv: {len(chosen)} images")
+        if wanted:
+            write_pairs(options.out / "validation_pairs.csv", chosen)
     return 0
 
 
@@ -49,9 +52,22 @@ def write_list(path: Path, images: list[Path]) -> None:
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(("name", "image", "labels"))
         for image in images:
-            labels = image.parent.parent / "labels" / image.name
-            files = (os.path.relpath(file.resolve(), path.parent.resolve()) for file in (image, labels))
-            writer.writerow((image.name.split(".")[0], *files))
+            writer.writerow((image.name.split(".")[0], *files_of(image, path)))
+
+
+def write_pairs(path: Path, images: list[Path]) -> None:
+    """One line for each image (fixed) and the next one (moving), the last one with the first."""
+    with path.open("w", newline="") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(("name", "fixed", "fixed_labels", "moving", "moving_labels"))
+        for fixed, moving in zip(images, [*images[1:], *images[:1]], strict=True):
+            writer.writerow((f"{number_of(moving)}_to_{number_of(fixed)}", *files_of(fixed, path), *files_of(moving, path)))
+
+
+def files_of(image: Path, table: Path) -> tuple[str, str]:
+    """An image and its labels, relative to the table that names them."""
+    labels = image.parent.parent / "labels" / image.name
+    return tuple(os.path.relpath(file.resolve(), table.parent.resolve()) for file in (image, labels))
 
 
 if __name__ == "__main__":

@@ -17,7 +17,9 @@ DIALECTS = {"postgresql": "postgresql+psycopg", "mysql": "mysql+pymysql"}
 LOCK_SECONDS = 100
 """How long a process waits for another one that writes to the same SQLite file."""
 ATTEMPTS = 5
-"""Processes that make the tables of a new file at the same moment fail but for one; the others try again."""
+"""Of processes that make the tables of a new storage at the same moment only one succeeds; the others try again."""
+SAME_MOMENT = ("exist", "duplicate", "unique", "locked", "deadlock")
+"""Words by which a database says that another process was faster."""
 
 
 def sqlite_url(path: Path) -> str:
@@ -50,19 +52,19 @@ def open_storage(optuna: Any, url: str) -> Any:
 
 def _database(optuna: Any, url: str, scheme: str) -> Any:
     settings = {"connect_args": {"timeout": LOCK_SECONDS}} if scheme == "sqlite" else {"pool_pre_ping": True}
-    if scheme in DIALECTS and "+" not in url.split(":", 1)[0]:
-        url = DIALECTS[scheme] + url[len(scheme) :]
+    named = scheme in DIALECTS and "+" not in url.split(":", 1)[0]
+    address = DIALECTS[scheme] + url[len(scheme) :] if named else url
     attempt = 0
     while True:
         attempt += 1
         try:
-            return optuna.storages.RDBStorage(url, engine_kwargs=settings)
+            return optuna.storages.RDBStorage(address, engine_kwargs=settings)
         except ImportError as error:
             package = DRIVERS.get(scheme, "SQLAlchemy")
             raise RuntimeError(f"A {scheme} storage needs the package {package}: pip install '{package}'.") from error
         except Exception as error:
             reason = " ".join(str(getattr(error, "orig", None) or error).split())
-            if attempt == ATTEMPTS or scheme != "sqlite" or "not a database" in reason:
+            if attempt == ATTEMPTS or not any(word in reason.lower() for word in SAME_MOMENT):
                 raise RuntimeError(
                     f"The storage {shown_url(url)} cannot be opened ({reason}): check the address, the file and the "
                     "permissions."
