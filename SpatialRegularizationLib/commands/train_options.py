@@ -27,7 +27,7 @@ def add_train(commands: argparse._SubParsersAction) -> argparse.ArgumentParser:
         metavar="NAME=VALUE",
         action="append",
         default=[],
-        help="one setting, as in CONFIG; parts with a dot (model.size=small); may be repeated",
+        help="one setting; lists as [1, 2, 3], parts with a dot (model.size=small); may be repeated",
     )
     group.add_argument("--fresh", action="store_true", help="start anew even where the folder holds the state of a training")
     parser.add_argument("--settings", action="store_true", help="list all settings and end")

@@ -28,7 +28,7 @@ def read_config(path: str | os.PathLike) -> dict[str, Any]:
         raise ValueError(f"{path} is no configuration: expected one of the endings {', '.join(ENDINGS)}.")
     try:
         text = path.read_text(encoding="utf-8-sig")
-        values = json.loads(text) if path.suffix.lower() == ".json" else parse_yaml(text)
+        values = json.loads(text) if path.suffix.lower() == ".json" else _parse_yaml(text)
     except (UnicodeDecodeError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise ValueError(f"{path} is not a readable configuration ({reason}): repair that place.") from error
@@ -37,7 +37,7 @@ def read_config(path: str | os.PathLike) -> dict[str, Any]:
     return values
 
 
-def parse_yaml(text: str) -> Any:
+def _parse_yaml(text: str) -> Any:
     """The value of a YAML text; numbers like 1e-4, which YAML 1.1 takes for words, are numbers.
 
     Raises:
