@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .convolution import convolve
 from .norms import Conditioning, NormKind, normalize, volume_norm
 
 
@@ -48,7 +49,7 @@ class ConvBlock(nn.Module):
         self.activation = nn.LeakyReLU(0.01, inplace=True)
 
     def forward(self, x: Tensor, code: Tensor | None = None) -> Tensor:
-        return self.finish(self.conv(x), code)
+        return self.finish(convolve(x, self.conv.weight, self.conv.bias), code)
 
     def finish(self, y: Tensor, code: Tensor | None = None) -> Tensor:
         """Norm and activation of a convolution's result."""

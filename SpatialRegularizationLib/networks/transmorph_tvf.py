@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from ..fields.sampling import ZeroPadding, warp, warp_zero_padded
 from .backbone import Backbone, Decoding, Encoding, pooled
 from .blocks import BlockOrder, ConvBlock, UpBlock, double, full_precision, small_convolution
+from .convolution import convolve
 from .norms import Conditioning, NormKind
 from .swin import SwinEncoder, SwinSettings
 
@@ -203,13 +204,13 @@ class _Step(nn.Module):
     def forward(self, pair: Tensor, part: Tensor, code: Tensor | None) -> tuple[Tensor, Tensor]:
         s = self.pair(pair, code)
         first = self.up.conv1.conv
-        own = F.conv3d(s, first.weight[:, self.features :], first.bias, padding=1)
+        own = convolve(s, first.weight[:, self.features :], first.bias)
         x = self.up.conv2(self.up.conv1.finish(own + part, code), code)
         return x, full_precision(self.out(x))
 
 
 def _upsampled_convolution(features: Tensor, kernels: Tensor) -> Tensor:
-    return F.conv3d(double(features), kernels, padding=1)
+    return convolve(double(features), kernels)
 
 
 def _swin(settings: TransMorphTvfSettings, conditioning: Conditioning | None) -> SwinSettings:
