@@ -43,6 +43,16 @@ def weighted_diffusion(u: Tensor, lambda_map: Tensor) -> Tensor:
     return total / (3 * u.numel())
 
 
+def weighted_diffusion_released(u: Tensor, weight: Tensor) -> Tensor:
+    """The released code's regularizer (TM-SPR Sec. 5): 1/3 Σ_a mean of w at the far voxel times the squared |D_a u|."""
+    terms = []
+    for axis in (2, 3, 4):
+        length = u.shape[axis] - 1
+        difference = torch.abs(u.narrow(axis, 1, length) - u.narrow(axis, 0, length))
+        terms.append(difference * difference * weight.narrow(axis, 1, length))
+    return sum(term.mean() for term in terms) / 3
+
+
 def integrate(velocity: Tensor, steps: int = 7) -> Tensor:
     """u ← u + u∘(id + u), `steps` times, with normalised coordinates made for every step (VoxelMorph's layer)."""
     shape = velocity.shape[2:]
