@@ -53,6 +53,8 @@ _HOME = {
     "PRESETS": "registration.presets",
     "Registration": "registration.result",
     "Cancelled": "registration.result",
+    "train": "training.loop",
+    "TrainingSettings": "training.settings",
     "resample": "registration.resample",
     "transform_points": "registration.mapping",
     "read_volume": "io.volumes",

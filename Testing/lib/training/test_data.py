@@ -145,3 +145,16 @@ def test_prepared_images_are_memory_maps(tmp_path: Path) -> None:
 def test_an_anatomy_larger_than_the_asked_for_shape_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"person0: it does not fit a lattice of 8 x 16 x 16 voxels of 1 x 1 x 1 mm"):
         load_data(settings(tmp_path, shape=[8, 16, 16], validation=None))
+
+
+def test_a_mask_says_where_the_similarity_counts(tmp_path: Path) -> None:
+    chosen = settings(tmp_path, validation=None)
+    drawn = torch.zeros(1, 16, 16, 16, dtype=torch.uint8)
+    drawn[:, 4:9, 3:12, 5:] = 1
+    write_volume(tmp_path / "mask.nii.gz", Volume(drawn, grid_of()))
+    text = (tmp_path / "train.csv").read_text().splitlines()
+    lines = [text[0] + ",mask", text[1] + ",mask.nii.gz", *(line + "," for line in text[2:])]
+    (tmp_path / "train.csv").write_text("\n".join(lines) + "\n")
+    first, second, *_ = load_data(chosen).training
+    assert np.array_equal(first.inside, drawn.numpy())
+    assert second.inside is None
