@@ -103,6 +103,9 @@ def _receive(entry: ManifestEntry, part: Path, tell: Callable[[int], None]) -> N
         response = stack.enter_context(urllib.request.urlopen(request, timeout=TIMEOUT_S))
         goes_on = response.status == 206 and (response.headers.get("Content-Range") or "").startswith(f"bytes {have}-")
         received = have if goes_on else 0
+        coming = response.headers.get("Content-Length")
+        if coming is not None and received + int(coming) != entry.size_bytes:
+            raise _refused(entry, part, f"size {entry.size_bytes}, got {received + int(coming)}")
         file = stack.enter_context(part.open("ab" if goes_on else "wb"))
         tell(received)
         while received <= entry.size_bytes and (block := response.read(_BLOCK)):
@@ -112,14 +115,18 @@ def _receive(entry: ManifestEntry, part: Path, tell: Callable[[int], None]) -> N
 
 
 def _verify(entry: ManifestEntry, part: Path) -> None:
-    size, found = _size(part), sha256_of(part)
-    if size == entry.size_bytes and found == entry.sha256:
-        return
-    part.unlink()
-    what = f"size {entry.size_bytes}, got {size}" if size != entry.size_bytes else f"sha256 {entry.sha256}, got {found}"
-    raise ValueError(
-        f"{entry.url} does not have the content of {entry.name} (expected {what}), and nothing of it was kept: try again later, "
-        "or ask those who publish it."
+    if _size(part) != entry.size_bytes:
+        raise _refused(entry, part, f"size {entry.size_bytes}, got more")
+    found = sha256_of(part)
+    if found != entry.sha256:
+        raise _refused(entry, part, f"sha256 {entry.sha256}, got {found}")
+
+
+def _refused(entry: ManifestEntry, part: Path, expected: str) -> ValueError:
+    part.unlink(missing_ok=True)
+    return ValueError(
+        f"{entry.url} does not have the content of {entry.name} (expected {expected}), and nothing of it was kept: try again "
+        "later, or ask those who publish it."
     )
 
 

@@ -23,7 +23,7 @@ _PAPER = (
 )
 _CONFERENCE = "J. Chen et al., Spatially-varying Regularization with Conditional Transformer, arXiv 2303.06168, 2023"
 _TVF = "J. Chen et al., Unsupervised Learning of Diffeomorphic Image Registration via TransMorph, WBIR 2022"
-_BRAIN_LIMIT = "Trained on skull-stripped T1 images of heads, affinely aligned, 1 mm, intensities in [0, 1] as FreeSurfer leaves them."
+_BRAIN = "Trained on skull-stripped T1 images of heads, affinely aligned, 1 mm, intensities in [0, 1] as FreeSurfer leaves them."
 _LIA = "That the axes run to the Left, Inferior and Anterior is inferred from FreeSurfer's convention; the file does not say it."
 _AS_STORED = "The file does not say how the axes of its training images run: images are taken with their axes as stored."
 
@@ -62,7 +62,7 @@ class _Origin:
     spacing_mm: tuple[float, float, float] = BRAIN_MM
     orientation: str = "LIA"
     intensity: str = "percentile"
-    limit: str = _BRAIN_LIMIT
+    limit: str = _BRAIN
     axes_limit: str = _LIA
 
 

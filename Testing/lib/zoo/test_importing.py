@@ -1,0 +1,136 @@
+"""Checkpoints and models of others become models of the zoo, with what is known of them on the card."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from SpatialRegularizationLib.models.catalogue import build_model
+from SpatialRegularizationLib.zoo.card import ModelCard, load_model, save_model, sha256_of
+from SpatialRegularizationLib.zoo.folder import ENVIRONMENT, installed, zoo_folder
+from SpatialRegularizationLib.zoo.importing import ImportChoices, default_name, import_file, remove_model
+
+
+@pytest.fixture(autouse=True)
+def zoo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A zoo folder that does not exist yet."""
+    monkeypatch.setenv(ENVIRONMENT, str(tmp_path / "data" / "zoo"))
+    return zoo_folder()
+
+
+@pytest.fixture
+def parity(shared_data: Path) -> Path:
+    """Folder of the released networks' checkpoints and answers."""
+    folder = shared_data.parent / "parity"
+    if not folder.is_dir():
+        pytest.skip(f"no parity checkpoints at {folder}")
+    return folder
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Path:
+    """A model of this package, elsewhere than in the zoo."""
+    (tmp_path / "run").mkdir()
+    model = build_model({"system": "voxelmorph", "size": "tiny"})
+    save_model(model, ModelCard("best", (32, 32, 32), (1, 1, 1), "LPS"), tmp_path / "run" / "best.safetensors")
+    return tmp_path / "run" / "best.safetensors"
+
+
+@pytest.mark.parametrize(
+    ("name", "dialect", "system"),
+    [("journal", "B", "tm-spr"), ("conference", "A", "conditional-tm-spr"), ("mir", "C", "tm-spr")],
+)
+def test_an_imported_checkpoint_answers_from_the_zoo_as_the_released_network_did(
+    parity: Path, name: str, dialect: str, system: str
+) -> None:
+    stored = import_file(parity / f"{name}.pth.tar")
+    model, card = load_model(name)
+    assert card == stored
+    assert (card.dialect, card.system, card.shape, card.orientation) == (dialect, system, (64, 128, 64), "LIA")
+    assert sha256_of(parity / f"{name}.pth.tar") in card.source
+    assert card.license
+    assert card.citation
+    with np.load(parity / f"{name}_io.npz") as arrays:
+        moving, fixed = (torch.from_numpy(arrays[key])[None, None] for key in ("moving", "fixed"))
+        expected = torch.from_numpy(arrays["u" if "u" in arrays else "u_0"])
+        condition = torch.from_numpy(arrays["condition_0"]).view(1, 1) if "condition_0" in arrays else None
+    with torch.no_grad():
+        prediction = model(moving, fixed, condition)
+        found = model._exponential(prediction.parameters.velocity)[0]
+    assert float((found - expected).abs().max()) < 1e-4
+
+
+def test_what_the_user_knows_of_a_checkpoint_comes_before_what_is_assumed(parity: Path) -> None:
+    choices = ImportChoices(
+        "mine", prior={"kind": "gaussian", "lambda_mean": 0.991, "sigma_prime": 0.027},
+        spacing_mm=(2.8, 2.8, 3.8), orientation="LPS", intensity="ct-soft", license="CC BY 4.0",
+    )  # fmt: skip
+    import_file(parity / "mir.pth.tar", choices)
+    _, card = load_model("mine")
+    assert card.regularization == {"lambda_mean": 0.991, "sigma_prime": 0.027}
+    assert (card.spacing_mm, card.orientation, card.intensity) == ((2.8, 2.8, 3.8), "LPS", "ct-soft")
+    assert card.license == "CC BY 4.0"
+    assert not any("axes" in sentence for sentence in card.limits)
+
+
+def test_a_prior_for_a_network_whose_prior_is_a_condition_is_refused(parity: Path) -> None:
+    prior = {"kind": "beta", "lambda_max": 1.0, "alpha_prime": 0.1}
+    with pytest.raises(ValueError, match="dialect A has no prior with fixed values"):
+        import_file(parity / "conference.pth.tar", ImportChoices(prior=prior))
+
+
+def test_a_model_from_a_training_moves_into_the_zoo_under_a_new_name(own: Path) -> None:
+    card = import_file(own, ImportChoices("hippocampus", license="MIT"))
+    model, loaded = load_model("hippocampus")
+    assert loaded == card
+    assert (card.name, card.orientation, card.license) == ("hippocampus", "LPS", "MIT")
+    original = load_model(own)[0].state_dict()
+    assert all(torch.equal(value, original[key]) for key, value in model.state_dict().items())
+
+
+def test_a_model_of_the_same_name_is_replaced_only_when_told_so(own: Path) -> None:
+    import_file(own)
+    with pytest.raises(FileExistsError, match="There is a model best already"):
+        import_file(own)
+    assert import_file(own, ImportChoices(license="MIT", replace=True)).license == "MIT"
+
+
+def test_a_checkpoint_of_another_network_is_refused_and_leaves_nothing(tmp_path: Path, zoo: Path) -> None:
+    torch.save({"state_dict": {"conv.weight": torch.ones(2)}}, tmp_path / "other.pth.tar")
+    with pytest.raises(ValueError, match="none of the networks that can be imported"):
+        import_file(tmp_path / "other.pth.tar")
+    assert not zoo.exists()
+
+
+def test_removing_takes_both_files_and_names_the_nearest_where_there_is_none(own: Path, zoo: Path) -> None:
+    import_file(own)
+    with pytest.raises(FileNotFoundError, match="did you mean 'best'"):
+        remove_model("bset")
+    remove_model("best")
+    assert not list(zoo.iterdir())
+    assert installed() == {}
+
+
+def test_a_model_of_the_package_cannot_be_removed(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("folder", "importing"):
+        monkeypatch.setattr(f"SpatialRegularizationLib.zoo.{module}.BUNDLED", own.parent)
+    assert load_model("best")[1].name == "best"
+    with pytest.raises(ValueError, match="comes with the package and stays"):
+        remove_model("best")
+    assert own.is_file()
+
+
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [
+        ("TM_SPR beta (1).pth.tar", "TM_SPR-beta-1"),
+        ("dsc0.7.pth", "dsc0.7"),
+        ("x.safetensors", "x"),
+        ("--.pth.tar", "model"),
+    ],
+)
+def test_a_models_name_comes_from_its_file(file: str, name: str) -> None:
+    assert default_name(Path(file)) == name
