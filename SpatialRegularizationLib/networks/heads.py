@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .blocks import BlockOrder, ConvBlock, double, full_precision
+from .convolution import convolve
 from .norms import Conditioning, NormKind
 
 
@@ -84,7 +85,7 @@ class WeightHead(nn.Module):
         self.out = nn.Conv3d(width, 1, 3, padding=1)
 
     def forward(self, features: Tensor, code: Tensor | None = None) -> Tensor:
-        logits = full_precision(self.out(self.conv2(self.conv1(features, code), code)))
+        logits = full_precision(convolve(self.conv2(self.conv1(features, code), code), self.out.weight, self.out.bias))
         if self.settings.upsample_logits:
             return self._ranged(double(logits))
         w = self._ranged(logits)

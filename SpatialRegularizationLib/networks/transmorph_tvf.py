@@ -206,7 +206,7 @@ class _Step(nn.Module):
         first = self.up.conv1.conv
         own = convolve(s, first.weight[:, self.features :], first.bias)
         x = self.up.conv2(self.up.conv1.finish(own + part, code), code)
-        return x, full_precision(self.out(x))
+        return x, full_precision(convolve(x, self.out.weight, self.out.bias))
 
 
 def _upsampled_convolution(features: Tensor, kernels: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from .backbone import Backbone, Decoding, Encoding, pooled
 from .blocks import full_precision, small_convolution
+from .convolution import convolve
 
 
 @dataclass(frozen=True)
@@ -52,20 +53,21 @@ class UNet(Backbone):
         self.settings = settings
         levels = len(settings.decoder)
         inputs = (2, *settings.encoder[:-1])
-        self.encoder = nn.ModuleList(_convolution(a, b) for a, b in zip(inputs, settings.encoder, strict=True))
+        self.encoder = nn.ModuleList(_Convolution(a, b) for a, b in zip(inputs, settings.encoder, strict=True))
         below = (settings.encoder[-1], *settings.decoder[:-1])
         skips = settings.encoder[-2::-1]
         self.decoder = nn.ModuleList(
-            _convolution(a + skip, b) for a, skip, b in zip(below, skips, settings.decoder, strict=True)
+            _Convolution(a + skip, b) for a, skip, b in zip(below, skips, settings.decoder, strict=True)
         )
         last = (settings.decoder[-1], *settings.final)
-        self.final = nn.ModuleList(_convolution(a, b) for a, b in zip(last, settings.final, strict=False))
+        self.final = nn.ModuleList(_Convolution(a, b) for a, b in zip(last, settings.final, strict=False))
         self.out = small_convolution(last[-1])
         self.factor = 2 if settings.half_field else 1
         self.multiple = 2**levels
         self.smallest = (self.multiple,) * 3
-        self._tap = levels - 1 - int(settings.half_field)
-        self.fine_channels, self.coarse_channels = settings.decoder[self._tap], settings.decoder[self._tap - 1]
+        self._tap = levels - int(settings.half_field)
+        widths = (settings.encoder[-1], *settings.decoder)
+        self.fine_channels, self.coarse_channels = widths[self._tap], widths[self._tap - 1]
 
     def encode(self, moving: Tensor, fixed: Tensor, code: Tensor | None = None) -> Encoding:
         x = torch.cat([moving, fixed], dim=1)
@@ -80,17 +82,23 @@ class UNet(Backbone):
 
     def decode(self, encoding: Encoding, code: Tensor | None = None, *, with_fine: bool = True) -> Decoding:
         *skips, x = encoding.features
-        maps = []
+        maps = [x]
         for conv, skip in zip(self.decoder, reversed(skips), strict=True):
             x = self._run(conv, torch.cat([F.interpolate(x, scale_factor=2.0, mode="nearest"), skip], dim=1))
             maps.append(x)
         for conv in self.final:
             x = self._run(conv, x)
-        field = full_precision(self.out(x))
+        field = full_precision(convolve(x, self.out.weight, self.out.bias))
         if self.settings.half_field:
             field = pooled(field, 2) / 2  # half as many voxels
         return Decoding(field, maps[self._tap] if with_fine else None, maps[self._tap - 1])
 
 
-def _convolution(inputs: int, outputs: int) -> nn.Sequential:
-    return nn.Sequential(nn.Conv3d(inputs, outputs, 3, padding=1), nn.LeakyReLU(0.2, inplace=True))
+class _Convolution(nn.Sequential):
+    """Convolution 3³ with bias → LeakyReLU(0.2)."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__(nn.Conv3d(inputs, outputs, 3, padding=1), nn.LeakyReLU(0.2, inplace=True))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self[1](convolve(x, self[0].weight, self[0].bias))

@@ -1,0 +1,94 @@
+"""Every system can be described, built again from its description, and complains about what it does not know."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+
+from SpatialRegularizationLib.models.catalogue import SIZES, SYSTEMS, build_model, describe
+
+SWIN = {"channels": 4, "patch": 2, "depths": [1, 1, 1], "heads": [2, 2, 2], "window": [1, 1, 1], "time_steps": 2}
+UNET = {"kind": "unet", "encoder": [4, 4, 4], "decoder": [4, 4], "final": []}
+BACKBONES = {system: UNET if system in ("voxelmorph", "hypermorph") else SWIN for system in SYSTEMS}
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_a_model_built_from_its_own_description_takes_its_parameters_and_answers_alike(system: str) -> None:
+    model = build_model({"system": system, "backbone": BACKBONES[system]}).eval()
+    description = json.loads(json.dumps(describe(model)))
+    again = build_model(description).eval()
+    assert describe(again) == description
+    again.load_state_dict(model.state_dict())
+    pair = torch.rand(1, 1, 16, 16, 16), torch.rand(1, 1, 16, 16, 16)
+    condition = model.condition()
+    ours, theirs = model(*pair, condition), again(*pair, again.condition())
+    shape = (16, 16, 16)
+    assert torch.equal(model.displacement(ours, shape), again.displacement(theirs, shape))
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_the_objective_of_every_system_is_finite_and_has_gradients(system: str) -> None:
+    model = build_model({"system": system, "backbone": BACKBONES[system], "lncc_window": 5})
+    moving, fixed = torch.rand(1, 1, 16, 16, 16), torch.rand(1, 1, 16, 16, 16)
+    condition = model.condition()
+    prediction = model(moving, fixed, condition)
+    u, lambda_map = (f(prediction, (16, 16, 16)) for f in (model.displacement, model.lambda_on))
+    energy = model.objective(condition)(moving + u.mean(1, keepdim=True), fixed, u, lambda_map)
+    energy.total.backward()
+    assert energy.numbers()["total"] > 0
+    gradients = [p.grad for p in model.parameters() if p.grad is not None]
+    assert gradients
+    assert all(bool(torch.isfinite(g).all()) for g in gradients)
+
+
+@pytest.mark.parametrize("kind", SIZES)
+def test_tiny_models_have_at_most_a_million_parameters_and_sizes_grow(kind: str) -> None:
+    system = {"transmorph-tvf": "tm-spr", "unet": "voxelmorph"}[kind]
+    with torch.device("meta"):
+        models = [build_model({"system": system, "size": size}) for size in ("tiny", "small", "paper")]
+    counts = [sum(p.numel() for p in model.parameters()) for model in models]
+    assert counts[0] <= 1_000_000
+    assert counts == sorted(set(counts))
+
+
+def test_the_shape_of_the_images_decides_the_windows_unless_they_are_given() -> None:
+    with torch.device("meta"):
+        fitted = build_model({"system": "tm-spr", "size": "tiny", "image_shape": [45, 64, 47]})
+        given = build_model(
+            {"system": "tm-spr", "size": "tiny", "image_shape": [45, 64, 47], "backbone": {"window": [2, 2, 2]}}
+        )
+    assert fitted.settings.backbone.window == (3, 4, 3)
+    assert given.settings.backbone.window == (2, 2, 2)
+
+
+def test_the_weight_head_fits_every_backbone() -> None:
+    model = build_model({"system": "tm-spr", "size": "tiny", "backbone": {"kind": "unet"}})
+    prediction = model(torch.rand(1, 1, 16, 16, 16), torch.rand(1, 1, 16, 16, 16))
+    assert prediction.lambda_map.shape == (1, 1, 8, 8, 8)
+
+
+@pytest.mark.parametrize(
+    ("description", "words"),
+    [
+        ({}, "needs its system"),
+        ({"system": "tmspr"}, "did you mean 'tm-spr'"),
+        ({"system": "tm-spr", "pior": {}}, "did you mean 'prior'"),
+        ({"system": "tm-spr", "backbone": {"chanels": 8}}, "did you mean 'channels'"),
+        ({"system": "tm-spr", "backbone": {"kind": "unett"}}, "did you mean 'unet'"),
+        ({"system": "tm-spr", "size": "tinny"}, "did you mean 'tiny'"),
+        ({"system": "tm-spr", "size": "tiny", "image_shape": [3, 0, 2]}, "three positive voxel counts"),
+        ({"system": "tm-spr", "prior": {"kind": "beta", "lambda_max": "3"}}, "must be of type float"),
+        ({"system": "tm-spr", "prior": {"kind": "beta", "lambda_max": -3}}, "lambda_max must be positive"),
+        ({"system": "tm-spr", "head": {"tap": "middle"}}, "cannot be 'middle'"),
+        ({"system": "tm-spr", "head": {"range": "softplus"}}, "needs weights in"),
+        ({"system": "tm-spr", "backbone": {"depths": 3}}, "must be a list"),
+        ({"system": "tm-spr", "backbone": 3}, "must be a mapping"),
+        ({"system": "tm-spr", "integration_steps": True}, "must be of type int"),
+        ({"system": "tm-spr", "backbone": SWIN, "integration_steps": -1}, "integration_steps must be"),
+    ],
+)
+def test_what_is_not_known_or_does_not_fit_is_named(description: dict, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        build_model(description)

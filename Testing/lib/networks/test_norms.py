@@ -1,0 +1,51 @@
+"""Norms steered by a condition."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from SpatialRegularizationLib.networks.norms import (
+    ConditionalForm,
+    Conditioning,
+    NormKind,
+    layer_norm,
+    normalize,
+    volume_norm,
+)
+
+
+def _without_influence(norm: torch.nn.Module) -> torch.nn.Module:
+    torch.nn.init.zeros_(norm.style.weight)
+    return norm
+
+
+@pytest.mark.parametrize(("form", "gain"), [(ConditionalForm.PAPER, 1.0), (ConditionalForm.RELEASED, 2.0)])
+def test_a_conditional_norm_starts_as_the_plain_norm_times_its_gain(form: ConditionalForm, gain: float) -> None:
+    conditioning = Conditioning(form=form, width=5)
+    code = torch.rand(2, conditioning.code_width(4))
+    tokens, volume = torch.randn(2, 3, 3, 3, 4), torch.randn(2, 4, 5, 5, 5)
+    layer = _without_influence(layer_norm(4, conditioning, code.shape[1]))
+    instance = _without_influence(volume_norm(4, NormKind.INSTANCE, conditioning))
+    assert torch.allclose(layer(tokens, code), gain * torch.nn.functional.layer_norm(tokens, (4,)), atol=1e-6)
+    assert torch.allclose(instance(volume, code), gain * torch.nn.functional.instance_norm(volume), atol=1e-6)
+
+
+def test_each_sample_of_a_batch_is_scaled_and_shifted_by_its_own_code() -> None:
+    conditioning = Conditioning(width=3)
+    norm = volume_norm(4, NormKind.INSTANCE, conditioning)
+    volume, codes = torch.randn(1, 4, 5, 5, 5).expand(2, -1, -1, -1, -1), torch.randn(2, 3)
+    both = norm(volume, codes)
+    assert torch.allclose(both[1:], norm(volume[1:], codes[1:]), atol=1e-6)
+    assert not torch.allclose(both[0], both[1], atol=1e-3)
+
+
+def test_a_conditional_norm_without_a_condition_is_an_error() -> None:
+    with pytest.raises(ValueError, match="needs a condition"):
+        normalize(volume_norm(4, NormKind.INSTANCE, Conditioning()), torch.zeros(1, 4, 2, 2, 2), None)
+
+
+@pytest.mark.parametrize("arguments", [{"size": 0}, {"width": 0}])
+def test_a_conditioning_of_nothing_is_an_error(arguments: dict[str, int]) -> None:
+    with pytest.raises(ValueError, match="at least 1"):
+        Conditioning(**arguments)
