@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -124,7 +123,7 @@ def import_file(path: str | Path, choices: ImportChoices | None = None) -> Model
             raise ValueError(
                 f"A checkpoint of dialect {imported.dialect.value} has no prior with fixed values: import it without one."
             )
-        model, card = imported.model, _card_of(imported, name, path, axes_said=choices.orientation is not None)
+        model, card = imported.model, card_of(imported, name, path, axes_said=choices.orientation is not None)
     given = {key: getattr(choices, key) for key in ("spacing_mm", "orientation", "intensity", "license")}
     card = replace(card, **{key: value for key, value in given.items() if value is not None})
     folder = zoo_folder()
@@ -156,7 +155,15 @@ def remove_model(name: str) -> Path:
     return path
 
 
-def _card_of(imported: ImportedModel, name: str, path: Path, *, axes_said: bool) -> ModelCard:
+def card_of(imported: ImportedModel, name: str, path: Path, *, axes_said: bool = False) -> ModelCard:
+    """What is known of a checkpoint of others: from its shapes, and from the publications of its dialect.
+
+    Args:
+        imported: from `zoo.dialects.import_state`.
+        name: in the zoo.
+        path: of the checkpoint.
+        axes_said: the user says how the axes of its training images run.
+    """
     origin = _ORIGINS[imported.dialect]
     shape, limits = imported.training_shape, list(imported.notes)
     if imported.dialect is Dialect.MIR and shape == AUTOPET_SHAPE:
@@ -183,4 +190,4 @@ def _card_of(imported: ImportedModel, name: str, path: Path, *, axes_said: bool)
 
 def _shape_of_windows(description: Mapping[str, Any]) -> tuple[int, ...]:
     """Image size of the released networks: their windows are a 32nd of it."""
-    return tuple(32 * math.ceil(n) for n in description["backbone"]["window"])
+    return tuple(32 * n for n in description["backbone"]["window"])

@@ -10,8 +10,9 @@ import torch
 
 from SpatialRegularizationLib.models.catalogue import build_model
 from SpatialRegularizationLib.zoo.card import ModelCard, load_model, save_model, sha256_of
+from SpatialRegularizationLib.zoo.dialects import Dialect, ImportedModel
 from SpatialRegularizationLib.zoo.folder import ENVIRONMENT, installed, zoo_folder
-from SpatialRegularizationLib.zoo.importing import ImportChoices, default_name, import_file, remove_model
+from SpatialRegularizationLib.zoo.importing import ImportChoices, card_of, default_name, import_file, remove_model
 
 
 @pytest.fixture(autouse=True)
@@ -74,6 +75,31 @@ def test_what_the_user_knows_of_a_checkpoint_comes_before_what_is_assumed(parity
     assert (card.spacing_mm, card.orientation, card.intensity) == ((2.8, 2.8, 3.8), "LPS", "ct-soft")
     assert card.license == "CC BY 4.0"
     assert not any("axes" in sentence for sentence in card.limits)
+
+
+@pytest.mark.parametrize(
+    ("dialect", "shape", "spacing", "orientation", "intensity"),
+    [
+        (Dialect.MIR, (192, 192, 256), (2.8, 2.8, 3.8), "", "ct-soft"),
+        (Dialect.MIR, (160, 192, 224), (1, 1, 1), "LIA", "percentile"),
+        (Dialect.CONFERENCE, (160, 192, 224), (1, 1, 1), "LIA", "percentile"),
+        (Dialect.JOURNAL_HYPER, (160, 192, 224), (1, 1, 1), "LIA", "percentile"),
+    ],
+)
+def test_the_training_images_are_told_from_dialect_and_size(
+    own: Path, dialect: Dialect, shape: tuple, spacing: tuple, orientation: str, intensity: str
+) -> None:
+    card = card_of(ImportedModel(load_model(own)[0], dialect, shape, ()), "x", own)
+    assert (card.shape, card.spacing_mm, card.orientation, card.intensity) == (shape, spacing, orientation, intensity)
+    assert not any("are assumed" in sentence for sentence in card.limits)
+
+
+def test_a_size_that_the_file_does_not_say_is_inferred_from_the_windows_and_said(own: Path) -> None:
+    backbone = {"kind": "transmorph-tvf", "window": [5, 6, 7]}
+    model = build_model({"system": "transmorph-tvf", "size": "tiny", "backbone": backbone})
+    card = card_of(ImportedModel(model, Dialect.PLAIN_TVF, None, ()), "x", own)
+    assert card.shape == (160, 192, 224)
+    assert any("inferred from the attention windows" in sentence for sentence in card.limits)
 
 
 def test_a_prior_for_a_network_whose_prior_is_a_condition_is_refused(parity: Path) -> None:
