@@ -140,9 +140,10 @@ def conditioned_layers(inner: NetworkModel, mode: HyperMode, conditioned: Condit
 
 
 def _second_half(inner: NetworkModel, names: list[str]) -> set[str]:
-    """Those layers that only `decode` runs. The time loop's first convolutions take part in `share`, too."""
+    """Those layers that only `decode` runs. `share` has part in the time loop's first convolutions, and in its first step."""
     if isinstance(inner.network, TransMorphTvf):
-        chosen = {name for name in names if name.startswith("network.steps.") and not name.endswith(".up.conv1.conv")}
+        steps = [name for name in names if name.startswith("network.steps.")]
+        chosen = {name for name in steps if not name.endswith(".up.conv1.conv") and not name.startswith("network.steps.0.pair.")}
     else:
         chosen = {name for name in names if name.startswith(("network.decoder.", "network.final.", "network.out"))}
     return chosen | {name for name in names if name.startswith("head.")}

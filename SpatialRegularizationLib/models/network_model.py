@@ -69,7 +69,7 @@ class NetworkModel(EncodingModel, ABC):
         widths = [w for n, m in zip(reversed(shape), reversed(padded), strict=True) for w in (0, m - n)]
         moving, fixed = (F.pad(image, widths) if any(widths) else image for image in (moving, fixed))
         encoding = self.network.encode(moving, fixed, condition)
-        return EncodedPair(self.network.share(encoding), shape)
+        return EncodedPair(self.network.share(encoding, condition), shape)
 
     def decode(self, pair: EncodedPair, condition: Tensor | None = None, *, with_lambda: bool = True) -> Prediction:
         """See the base."""

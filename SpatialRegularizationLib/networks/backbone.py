@@ -79,7 +79,7 @@ class Backbone(nn.Module, ABC):
         """
 
     @abstractmethod
-    def share(self, encoding: Encoding) -> Encoding:
+    def share(self, encoding: Encoding, code: Tensor | None = None) -> Encoding:
         """The encoding with `shared` filled in, for networks whose second half begins with such layers."""
 
     @abstractmethod

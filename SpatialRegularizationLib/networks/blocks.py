@@ -55,7 +55,7 @@ class ConvBlock(nn.Module):
         """Norm and activation of a convolution's result."""
         code = code if self.mapping is None or code is None else self.mapping(code)
         if self.order is BlockOrder.ACTIVATION_FIRST:
-            return normalize(self.norm, self.activation(y), code)
+            return normalize(self.norm, F.leaky_relu(y, self.activation.negative_slope), code)  # y may be kept by the caller
         return self.activation(normalize(self.norm, y, code))
 
 

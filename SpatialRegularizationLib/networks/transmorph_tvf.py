@@ -152,20 +152,32 @@ class TransMorphTvf(Backbone):
             x = up(x, skip, code)
         return x
 
-    def share(self, encoding: Encoding) -> Encoding:
-        """The part of every step's first convolution that acts on the upsampled features: (N, T · time_channels, *t)."""
+    def share(self, encoding: Encoding, code: Tensor | None = None) -> Encoding:
+        """What every step's first convolution makes of the upsampled features: (N, T · time_channels, *t).
+
+        The first step sees the moving image where it lies, so that its whole first convolution is here.
+        """
+        code = code if self.root is None or code is None else self.root(code)
+        return replace(encoding, shared=self._run(self._shared, encoding, code))
+
+    def _shared(self, encoding: Encoding, code: Tensor | None) -> Tensor:
         kernels = torch.cat([step.up.conv1.conv.weight[:, : self.coarse_channels] for step in self.steps])
-        return replace(encoding, shared=self._run(_upsampled_convolution, encoding.features[0], kernels))
+        shared = convolve(double(encoding.features[0]), kernels)
+        pair = torch.cat([encoding.moving, encoding.fixed], dim=1)
+        shared[:, : self.settings.time_channels] += self.steps[0].own_part(pair, code)
+        return shared
 
     def decode(self, encoding: Encoding, code: Tensor | None = None, *, with_fine: bool = True) -> Decoding:
         code = code if self.root is None or code is None else self.root(code)
-        shared = encoding.shared if encoding.shared is not None else self.share(encoding).shared
+        shared = encoding.shared if encoding.shared is not None else self._run(self._shared, encoding, code)
         parts = shared.split(self.settings.time_channels, dim=1)
-        moved, phi, total = encoding.moving, None, None
-        for t, (step, part) in enumerate(zip(self.steps, parts, strict=True)):
-            if t:
+        phi, total = None, None
+        for step, part in zip(self.steps, parts, strict=True):
+            if phi is None:
+                x, increment = self._run(step.finish, part, code)
+            else:
                 moved = self.warp(encoding.moving, phi)
-            x, increment = self._run(step, torch.cat([moved, encoding.fixed], dim=1), part, code)
+                x, increment = self._run(step, torch.cat([moved, encoding.fixed], dim=1), part, code)
             phi = self._composed(phi, increment)
             if with_fine:
                 total = x if total is None else total + x
@@ -202,15 +214,17 @@ class _Step(nn.Module):
         self.out = small_convolution(width)
 
     def forward(self, pair: Tensor, part: Tensor, code: Tensor | None) -> tuple[Tensor, Tensor]:
-        s = self.pair(pair, code)
+        return self.finish(self.own_part(pair, code) + part, code)
+
+    def own_part(self, pair: Tensor, code: Tensor | None) -> Tensor:
+        """What the first convolution of `up` makes of s_t."""
         first = self.up.conv1.conv
-        own = convolve(s, first.weight[:, self.features :], first.bias)
-        x = self.up.conv2(self.up.conv1.finish(own + part, code), code)
+        return convolve(self.pair(pair, code), first.weight[:, self.features :], first.bias)
+
+    def finish(self, whole: Tensor, code: Tensor | None) -> tuple[Tensor, Tensor]:
+        """x_t and δ_t of the first convolution's result."""
+        x = self.up.conv2(self.up.conv1.finish(whole, code), code)
         return x, full_precision(convolve(x, self.out.weight, self.out.bias))
-
-
-def _upsampled_convolution(features: Tensor, kernels: Tensor) -> Tensor:
-    return convolve(double(features), kernels)
 
 
 def _swin(settings: TransMorphTvfSettings, conditioning: Conditioning | None) -> SwinSettings:

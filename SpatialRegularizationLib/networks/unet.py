@@ -77,7 +77,7 @@ class UNet(Backbone):
             features.append(x)
         return Encoding(moving, fixed, tuple(features))
 
-    def share(self, encoding: Encoding) -> Encoding:
+    def share(self, encoding: Encoding, code: Tensor | None = None) -> Encoding:
         return encoding
 
     def decode(self, encoding: Encoding, code: Tensor | None = None, *, with_fine: bool = True) -> Decoding:
