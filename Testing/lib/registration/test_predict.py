@@ -18,6 +18,7 @@ from SpatialRegularizationLib.io.results import FILES, read_report, write_result
 from SpatialRegularizationLib.registration.diffeomorphism import fold_map
 from SpatialRegularizationLib.registration.discrete import velocity_of
 from SpatialRegularizationLib.registration.mapping import transform_points
+from SpatialRegularizationLib.registration.optimize import _refinement_steps
 from SpatialRegularizationLib.registration.predict import velocity_on
 from SpatialRegularizationLib.registration.register import register
 from SpatialRegularizationLib.registration.result import Companions, Registration
@@ -160,10 +161,18 @@ def test_refinement_starts_from_the_networks_velocity_and_lambda() -> None:
     before = bending.error_mm(SpatialTransform.identity(), bend)
     assert bending.error_mm(refined.transform, bend) < 0.12 * before
     assert bending.error_mm(begun.transform, bend) > 0.5 * before
-    assert [level.stage for level in refined.history] == ["refinement"]
-    assert len(refined.history[0].total) == 3
+    assert [level.stage for level in refined.history] == [f"refinement {n} of 3" for n in (1, 2, 3)]
+    assert sum(len(level.total) for level in refined.history) == 3
     guide = grid.point_to_index(physical.voxel_centers(refined.lambda_map.grid))[..., 0]
     assert np.corrcoef(guide.ravel(), refined.lambda_map.data.numpy().ravel())[0, 1] > 0.9
+
+
+@pytest.mark.parametrize("steps", [1, 2, 5, 10, 33])
+def test_a_refinement_takes_as_many_steps_as_asked_for_coarse_to_fine(steps: int) -> None:
+    parts = _refinement_steps(steps)
+    assert sum(count for _, count in parts) == steps
+    assert [coarser for coarser, _ in parts] == sorted((coarser for coarser, _ in parts), reverse=True)
+    assert all(count > 0 for _, count in parts)
 
 
 def test_masks_are_said_to_leave_the_network_alone() -> None:
