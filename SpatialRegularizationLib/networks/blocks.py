@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .convolution import convolve
-from .norms import Conditioning, NormKind, normalize, volume_norm
+from .norms import Conditioning, NormKind, normalize, normalize_in_place, volume_norm
 
 
 class BlockOrder(Enum):
@@ -52,11 +52,11 @@ class ConvBlock(nn.Module):
         return self.finish(convolve(x, self.conv.weight, self.conv.bias), code)
 
     def finish(self, y: Tensor, code: Tensor | None = None) -> Tensor:
-        """Norm and activation of a convolution's result."""
+        """Norm and activation of a convolution's result, which may be written over."""
         code = code if self.mapping is None or code is None else self.mapping(code)
         if self.order is BlockOrder.ACTIVATION_FIRST:
             return normalize(self.norm, F.leaky_relu(y, self.activation.negative_slope), code)  # y may be kept by the caller
-        return self.activation(normalize(self.norm, y, code))
+        return self.activation(y if normalize_in_place(self.norm, y) else normalize(self.norm, y, code))
 
 
 class UpBlock(nn.Module):

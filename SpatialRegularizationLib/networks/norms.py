@@ -117,6 +117,34 @@ def volume_norm(channels: int, kind: NormKind, conditioning: Conditioning | None
     return nn.BatchNorm3d(channels) if kind is NormKind.BATCH else nn.InstanceNorm3d(channels, affine=kind is NormKind.AFFINE)
 
 
+def normalize_in_place(norm: nn.Module, y: Tensor) -> bool:
+    """norm(y) written over y, where that is possible: plain norms, no gradient wanted. Returns whether it was done.
+
+    For volumes a result of its own costs more than the arithmetic: memory that is fresh from the system is slow.
+    """
+    if torch.is_grad_enabled() or y.device.type != "cpu" or not y.is_contiguous():
+        return False
+    if isinstance(norm, nn.InstanceNorm3d) and not norm.track_running_stats:
+        weight, bias = (None if p is None else p.repeat(y.shape[0]) for p in (norm.weight, norm.bias))
+        _over_itself(y.view(1, -1, *y.shape[2:]), weight, bias, None, norm.eps)
+        return True
+    if isinstance(norm, nn.BatchNorm3d) and not norm.training:
+        _over_itself(y, norm.weight, norm.bias, (norm.running_mean, norm.running_var), norm.eps)
+        return True
+    return False
+
+
+def _over_itself(
+    y: Tensor, weight: Tensor | None, bias: Tensor | None, statistics: tuple[Tensor, Tensor] | None, eps: float
+) -> None:
+    mean, variance = statistics or (None, None)
+    kind = y.dtype if weight is None else weight.dtype
+    kept = [y.new_empty(0, dtype=kind) for _ in range(2)]
+    torch.ops.aten.native_batch_norm.out(
+        y, weight, bias, mean, variance, statistics is None, 0.0, eps, out=y, save_mean=kept[0], save_invstd=kept[1]
+    )
+
+
 def normalize(norm: nn.Module, x: Tensor, code: Tensor | None) -> Tensor:
     """norm(x), with the code where the norm is conditional."""
     if isinstance(norm, ConditionalNorm):

@@ -11,6 +11,7 @@ from SpatialRegularizationLib.networks.norms import (
     NormKind,
     layer_norm,
     normalize,
+    normalize_in_place,
     volume_norm,
 )
 
@@ -49,3 +50,28 @@ def test_a_conditional_norm_without_a_condition_is_an_error() -> None:
 def test_a_conditioning_of_nothing_is_an_error(arguments: dict[str, int]) -> None:
     with pytest.raises(ValueError, match="at least 1"):
         Conditioning(**arguments)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
+@pytest.mark.parametrize("kind", NormKind)
+def test_a_norm_written_over_its_input_gives_the_same_numbers(kind: NormKind, dtype: torch.dtype) -> None:
+    norm = volume_norm(4, kind, None).eval()
+    for tensor in norm.state_dict().values():
+        if tensor.is_floating_point():
+            tensor.uniform_(0.5, 2.0)
+    norm = norm.double() if dtype is torch.float64 else norm
+    y = torch.randn(2, 4, 5, 6, 7).to(dtype)
+    with torch.no_grad():
+        expected = norm(y)
+        assert normalize_in_place(norm, y)
+    assert torch.equal(y, expected)
+
+
+def test_a_norm_is_not_written_over_what_a_gradient_or_running_statistics_need() -> None:
+    y = torch.randn(1, 4, 3, 3, 3)
+    before = y.clone()
+    assert not normalize_in_place(volume_norm(4, NormKind.INSTANCE, None), y)
+    with torch.no_grad():
+        assert not normalize_in_place(volume_norm(4, NormKind.BATCH, None).train(), y)
+        assert not normalize_in_place(volume_norm(4, NormKind.INSTANCE, Conditioning()), y)
+    assert torch.equal(y, before)
