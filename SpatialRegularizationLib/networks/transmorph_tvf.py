@@ -174,7 +174,7 @@ class TransMorphTvf(Backbone):
         phi, total = None, None
         for step, part in zip(self.steps, parts, strict=True):
             if phi is None:
-                x, increment = self._run(step.finish, part, code)
+                x, increment = self._run(step.finish, part.clone(), code)  # the part may be kept; `finish` writes over its own
             else:
                 moved = self.warp(encoding.moving, phi)
                 x, increment = self._run(step, torch.cat([moved, encoding.fixed], dim=1), part, code)
@@ -222,7 +222,7 @@ class _Step(nn.Module):
         return convolve(self.pair(pair, code), first.weight[:, self.features :], first.bias)
 
     def finish(self, whole: Tensor, code: Tensor | None) -> tuple[Tensor, Tensor]:
-        """x_t and δ_t of the first convolution's result."""
+        """x_t and δ_t of the first convolution's result, which may be written over."""
         x = self.up.conv2(self.up.conv1.finish(whole, code), code)
         return x, full_precision(convolve(x, self.out.weight, self.out.bias))
 

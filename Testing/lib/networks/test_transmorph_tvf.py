@@ -77,8 +77,14 @@ def test_recomputed_activations_give_the_same_gradients_with_stochastic_depth_to
     assert all(a is b or torch.equal(a, b) for a, b in zip(*gradients, strict=True))
 
 
-def test_a_kept_first_half_gives_what_the_whole_gives() -> None:
+@pytest.mark.parametrize("gradients", [True, False])
+def test_a_kept_first_half_gives_what_the_whole_gives_any_number_of_times(gradients: bool) -> None:
     network, pair = _network(), _pair()
+    with torch.set_grad_enabled(gradients):
+        _check_kept_first_half(network, pair)
+
+
+def _check_kept_first_half(network: TransMorphTvf, pair: tuple[Tensor, Tensor]) -> None:
     encoding = network.share(network.encode(*pair))
     assert torch.equal(network.decode(encoding).field, network(*pair).field)
     assert torch.equal(network.decode(encoding, with_fine=False).field, network(*pair).field)
