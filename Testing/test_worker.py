@@ -161,7 +161,7 @@ def test_ping_and_memory_are_answered_during_work(talk: Conversation, folder: Pa
     ping, memory = (next(answer for answer in answers if answer["id"] == id) for id in ("p", "m"))
     assert ping["loaded"] is False
     assert ping["busy"] == {"request": "load", "id": "load"} or ping["waiting"] == 1
-    assert memory["peak_mb"] >= memory["resident_mb"] > 50
+    assert 1.05 * memory["peak_mb"] > memory["resident_mb"] > 50
     talk.ask({"predict": {}})
     assert talk.ask({"memory": {}})["files_mb"] == pytest.approx(6 * 4 * 32**3 / 2**20)
     assert talk.ask({"ping": {}})["busy"] is None

@@ -45,6 +45,11 @@ class Free(nn.Module):
         self.lambda_pooling = lambda_pooling
         self.spacing = spacing
 
+    @property
+    def unknown(self) -> nn.Parameter:
+        """What a descent changes."""
+        return self.velocity
+
     def integrate(self, *, steps: int) -> Tensor:
         """u of exp(velocity), voxels."""
         return integrate_velocity(self.velocity, steps=steps)

@@ -2,55 +2,75 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
+from ..fields.parameters import StationaryVelocity
+from ..fields.resize import resize_displacement
+from ..integrators.scaling_and_squaring import integrate_velocity
 from .base import Prediction
-from .free import Free
 
 RELAXATION = 0.1
 """Share of the way from the present λ to its closed form that every step takes."""
 
 
 class Guided(nn.Module):
-    """`Free` whose λ starts at a network's and is relaxed towards its closed form: damped alternating minimization.
+    """A network's velocity with a correction on a coarser lattice, and the network's λ on its way to the closed form.
 
-        λ ← (1 - r) λ + r λ*(v)
+        v = v_network + interpolated correction,      λ ← (1 - r) λ + r λ*(v)  at every step
 
-    A network's λ comes from many images, the closed form from this pair's present velocity alone; few steps keep most of
-    the former, many lead to the latter.
+    The correction loses nothing of the network's detail, and few steps of a coarse one move large regions. A network's λ
+    comes from many images, the closed form from this pair's present velocity alone: damped alternating minimization.
 
     Args:
-        free: holds the velocity, started from the network's.
-        start_lambda: the network's λ (1, 1, *s) on the velocity's lattice.
-        relaxation: r, 0 (λ stays the network's) to 1 (`Free`).
+        velocity: the network's (1, 3, *s), or that of the stage before.
+        lambda_map: λ (1, 1, *s) to start from.
+        optimal_lambda: velocity (1, 3, *s) → λ* (1, 1, *s).
+        lattice: of the correction.
+        spacing: relative voxel sizes of the velocity's lattice for the energy, see `regularizers.diffusion`.
+        relaxation: r, 0 (λ stays the network's) to 1 (λ*).
     """
 
-    def __init__(self, free: Free, start_lambda: Tensor, *, relaxation: float = RELAXATION) -> None:
+    def __init__(  # six arguments and the form of the energy
+        self,
+        velocity: Tensor,
+        lambda_map: Tensor,
+        optimal_lambda: Callable[[Tensor], Tensor],
+        *,
+        lattice: tuple[int, ...],
+        spacing: tuple[float, ...] | None = None,
+        relaxation: float = RELAXATION,
+    ) -> None:
         super().__init__()
-        self.free = free
+        self.unknown = nn.Parameter(velocity.new_zeros(1, 3, *lattice))
+        self.optimal_lambda = optimal_lambda
+        self.spacing = spacing
         self.relaxation = relaxation
-        self.register_buffer("present_lambda", start_lambda.clone())
+        self.register_buffer("start", velocity)
+        self.register_buffer("present_lambda", lambda_map.clone())
 
     @property
-    def velocity(self) -> nn.Parameter:
-        """The only parameter, (1, 3, *s)."""
-        return self.free.velocity
+    def coarser(self) -> float:
+        """Edge of a voxel of the correction in voxels of the velocity, the largest over the axes."""
+        pairs = zip(self.start.shape[2:], self.unknown.shape[2:], strict=True)
+        return max((n - 1) / (m - 1) if m > 1 else 1.0 for n, m in pairs)
 
     @property
-    def spacing(self) -> tuple[float, ...] | None:
-        """Relative voxel sizes for the energy."""
-        return self.free.spacing
+    def velocity(self) -> Tensor:
+        """v (1, 3, *s)."""
+        return self.start + resize_displacement(self.unknown, tuple(self.start.shape[2:]))
 
     def integrate(self, *, steps: int) -> Tensor:
         """u of exp(velocity), voxels."""
-        return self.free.integrate(steps=steps)
+        return integrate_velocity(self.velocity, steps=steps)
 
     @torch.no_grad()
     def lambda_map(self, field: Tensor) -> Tensor:
         """The present λ after one more relaxation towards the closed form of `field`; asked once a step."""
-        self.present_lambda = torch.lerp(self.present_lambda, self.free.lambda_map(field), self.relaxation)
+        self.present_lambda = torch.lerp(self.present_lambda, self.optimal_lambda(field.detach()), self.relaxation)
         return self.present_lambda
 
     def forward(self) -> Prediction:
-        return Prediction(self.free().parameters, self.present_lambda)
+        return Prediction(StationaryVelocity(self.velocity), self.present_lambda)

@@ -32,11 +32,15 @@ def _overlooked(x: Tensor) -> bool:
 
 def _direct() -> bool:
     """Whether oneDNN may be called by name: it is there, and no autocast has to change the precision first."""
+    return torch.backends.mkldnn.is_available() and autocast_type() is None
+
+
+def autocast_type() -> torch.dtype | None:
+    """Type that convolutions on the CPU are to be computed in by autocast; None where it is off."""
     try:
-        autocast = torch.is_autocast_enabled("cpu")
-    except TypeError:  # before PyTorch 2.4 the function asked about CUDA only
-        autocast = torch.is_autocast_cpu_enabled()
-    return torch.backends.mkldnn.is_available() and not autocast
+        return torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else None
+    except TypeError:  # before PyTorch 2.4 these functions asked about CUDA only
+        return torch.get_autocast_cpu_dtype() if torch.is_autocast_cpu_enabled() else None
 
 
 class _Convolution(torch.autograd.Function):

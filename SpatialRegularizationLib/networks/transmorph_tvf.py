@@ -22,6 +22,7 @@ from .backbone import Backbone, Decoding, Encoding, pooled
 from .blocks import BlockOrder, ConvBlock, UpBlock, double, full_precision, small_convolution
 from .convolution import convolve
 from .norms import Conditioning, NormKind
+from .streaming import StepLayers, StreamedSteps, streamable
 from .swin import SwinEncoder, SwinSettings
 
 
@@ -169,6 +170,8 @@ class TransMorphTvf(Backbone):
 
     def decode(self, encoding: Encoding, code: Tensor | None = None, *, with_fine: bool = True) -> Decoding:
         code = code if self.root is None or code is None else self.root(code)
+        if streamable([b for step in self.steps for b in (step.pair, step.up.conv1, step.up.conv2)], encoding.moving):
+            return self._decode_streamed(encoding, with_fine=with_fine)
         shared = encoding.shared if encoding.shared is not None else self._run(self._shared, encoding, code)
         parts = shared.split(self.settings.time_channels, dim=1)
         phi, total = None, None
@@ -181,6 +184,25 @@ class TransMorphTvf(Backbone):
             phi = self._composed(phi, increment)
             if with_fine:
                 total = x if total is None else total + x
+        return Decoding(phi, total, encoding.features[0])
+
+    def _decode_streamed(self, encoding: Encoding, *, with_fine: bool) -> Decoding:
+        """`decode` with the steps of `streaming.py`; where nothing is shared, nothing as large as that is made."""
+        shape, width = tuple(encoding.moving.shape[2:]), self.settings.time_channels
+        stream = StreamedSteps(shape, width, encoding.moving)
+        upsampled = double(encoding.features[0]) if encoding.shared is None else None
+        phi, total = None, None
+        for t, step in enumerate(self.steps):
+            layers = StepLayers(step.pair, step.up.conv1, step.up.conv2, step.out)
+            part = None if encoding.shared is None else encoding.shared[:, t * width : (t + 1) * width]
+            if phi is None and part is not None:
+                increment = stream.increment_of(layers, part)
+            else:
+                moved = encoding.moving if phi is None else self.warp(encoding.moving, phi)
+                increment = stream.increment(layers, torch.cat([moved, encoding.fixed], dim=1), upsampled, part)
+            phi = self._composed(phi, increment)
+            if with_fine:
+                total = stream.add_features(layers, total)
         return Decoding(phi, total, encoding.features[0])
 
     def warp(self, image: Tensor, u: Tensor) -> Tensor:

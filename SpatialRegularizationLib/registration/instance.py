@@ -22,6 +22,7 @@ from ..fields.resize import resample_axes, resize_displacement, shrink
 from ..fields.sampling import warp
 from ..integrators.scaling_and_squaring import steps_for
 from ..models.free import Free
+from ..models.guided import Guided
 from ..objective import Objective
 
 
@@ -98,25 +99,26 @@ class Descent:
 
 
 def descend(
-    free: Free,
+    free: Free | Guided,
     pair: TensorPair,
     objective: Objective,
     descent: Descent,
     *,
     on_step: Callable[[int, dict[str, float]], None] | None = None,
 ) -> list[dict[str, float]]:
-    """Minimises the objective over `free.velocity` in place; returns the energies of every step."""
-    optimizer = Adam(free.velocity, descent.learning_rate)
+    """Minimises the objective over `free.unknown` in place; returns the energies of every step."""
+    optimizer = Adam(free.unknown, descent.learning_rate)
     history: list[dict[str, float]] = []
     shape = tuple(pair.fixed.shape[2:])
     with torch.no_grad():
         weight = pair.weight(resize_displacement(free.integrate(steps=steps_for(free.velocity)), shape))
     for step in range(descent.iterations):
-        u = free.integrate(steps=steps_for(free.velocity, largest_step=descent.largest_step))
+        velocity = free.velocity
+        u = free.integrate(steps=steps_for(velocity, largest_step=descent.largest_step))
         full = u if tuple(u.shape[2:]) == shape else resize_displacement(u, shape)
         warped = warp(pair.moving, full, offset=pair.offset)
-        energy = objective(warped, pair.fixed, free.velocity, free.lambda_map(free.velocity), weight)
-        (gradient,) = torch.autograd.grad(energy.total, free.velocity)
+        energy = objective(warped, pair.fixed, velocity, free.lambda_map(velocity), weight)
+        (gradient,) = torch.autograd.grad(energy.total, free.unknown)
         optimizer.step(gradient)
         history.append(energy.numbers())
         if on_step is not None:
