@@ -146,7 +146,10 @@ def test_the_velocity_on_the_images_lattice_is_read_through_the_model() -> None:
 
 
 def test_refinement_starts_from_the_networks_velocity_and_lambda() -> None:
-    """The network knows the truth of this pair; the refinement neither loses it nor finds it from rest in as few steps."""
+    """The network knows the truth of this pair; the refinement keeps it and does not find it from rest in as few steps.
+
+    Measured: 0.62 mm from the network, 0.54 mm the whole per-pair mode.
+    """
     bend = bending.Bend()
     grid = physical.grid("LIA", shape=(32, 32, 32), spacing=(3.0, 3.0, 3.0))
     vectors = np.moveaxis(bend(physical.voxel_centers(grid)), -1, 0)
@@ -155,16 +158,18 @@ def test_refinement_starts_from_the_networks_velocity_and_lambda() -> None:
     velocity = torch.nn.functional.avg_pool3d(velocity_of(u), 2)[0]
     model.value = lambda p, shape, strength=1.0: strength * velocity  # instead of the bump
     pair = bending.image(grid, bend), bending.image(grid)
-    settings = replace(FAST, refine_steps=3)
+    settings = replace(FAST, refine_steps=10)
     refined = register(*pair, settings, model=(model, card_of(grid)))
-    begun = register(*pair, replace(FAST, levels=((1, 1, 3),)))
+    begun = register(*pair, replace(FAST, levels=((1, 2, 10),)))
     before = bending.error_mm(SpatialTransform.identity(), bend)
-    assert bending.error_mm(refined.transform, bend) < 0.12 * before
-    assert bending.error_mm(begun.transform, bend) > 0.5 * before
+    assert bending.error_mm(refined.transform, bend) < 0.2 * before
+    assert bending.error_mm(begun.transform, bend) > 1.4 * bending.error_mm(refined.transform, bend)
     assert [level.stage for level in refined.history] == [f"refinement {n} of 3" for n in (1, 2, 3)]
-    assert sum(len(level.total) for level in refined.history) == 3
-    guide = grid.point_to_index(physical.voxel_centers(refined.lambda_map.grid))[..., 0]
-    assert np.corrcoef(guide.ravel(), refined.lambda_map.data.numpy().ravel())[0, 1] > 0.9
+    assert sum(len(level.total) for level in refined.history) == 10
+    guide = 2 * grid.point_to_index(physical.voxel_centers(refined.lambda_map.grid))[..., 0] / (grid.shape[0] - 1)
+    kept = 0.9**10  # of the network's λ; the closed form of this pair lies between 0.06 and 0.3
+    left = refined.lambda_map.data.numpy()[0] - kept * guide
+    assert 0 < left[2:-2].min() < left[2:-2].max() < 0.3
 
 
 @pytest.mark.parametrize("steps", [1, 2, 5, 10, 33])
