@@ -58,6 +58,7 @@ _HOME = {
     "ModelCard": "zoo.card",
     "load_model": "zoo.card",
     "save_model": "zoo.card",
+    "PairSession": "registration.session",
     "resample": "registration.resample",
     "transform_points": "registration.mapping",
     "read_volume": "io.volumes",

@@ -53,7 +53,7 @@ def report_html(
         curves=_curves(registration),
         notes="".join(f"<li>{escape(note)}</li>" for note in registration.notes) or "<li>None.</li>",
         command=escape(command or "(called from Python)"),
-        settings=_pairs(content["settings"]),
+        settings=_pairs(_model_line(content) | content["settings"]),
         geometry=_pairs({"fixed": _words(content["fixed"]), "moving": _words(content["moving"])}),
         conventions=_pairs(content["conventions"]),
         versions=_pairs(content["versions"]),
@@ -157,8 +157,17 @@ def _three(cuts: Cuts, contents: Iterable[str]) -> str:
     return f'<div class="three" style="grid-template-columns:{widths}">{"".join(frames)}</div>'
 
 
+def _model_line(content: dict[str, Any]) -> dict[str, str]:
+    """The network that answered, among the settings."""
+    model = content["model"]
+    if model is None:
+        return {}
+    values = "".join(f", {name} = {value:g}" for name, value in model["condition"].items())
+    return {"model": f"{model['name']} ({model['system']}{values})"}
+
+
 def _uniform_note(content: dict[str, Any]) -> str:
-    if content["settings"]["prior"] != "uniform":
+    if content["settings"]["prior"] != "uniform" or content["model"] is not None:
         return ""
     return f"<p>The regularization weight is one constant, λ = {content['settings']['lambda_max']:g}.</p>"
 

@@ -121,6 +121,7 @@ def test_the_result_keeps_the_promises_of_the_per_pair_mode(tmp_path) -> None:
     report = read_report(folder)
     assert report["model"] == {"name": CARD.name, "system": "known", "condition": {"alpha_prime": 1.0}, "sha256": CARD.sha256}
     assert any(note.startswith("The network saw 40 x 36 x 38 voxels") for note in report["notes"])
+    assert f"{CARD.name} (known, alpha_prime = 1)" in (folder / "report.html").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("integrates", [True, False])
