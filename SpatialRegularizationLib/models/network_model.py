@@ -62,14 +62,23 @@ class NetworkModel(EncodingModel, ABC):
         """See the base: every backbone can."""
         self.network.checkpointing = on
 
+    def forward(
+        self, moving: Tensor, fixed: Tensor, condition: Tensor | None = None, *, with_lambda: bool = True
+    ) -> Prediction:
+        return self.decode(self._encoded(moving, fixed, condition), condition, with_lambda=with_lambda)
+
     def encode(self, moving: Tensor, fixed: Tensor, condition: Tensor | None = None) -> EncodedPair:
-        """See the base. The images are padded to what the network needs."""
+        """See the base. What the network can share between conditions is made here, because it will be used again."""
+        pair = self._encoded(moving, fixed, condition)
+        return EncodedPair(self.network.share(pair.encoding, condition), pair.shape)
+
+    def _encoded(self, moving: Tensor, fixed: Tensor, condition: Tensor | None) -> EncodedPair:
+        """The images, padded to what the network needs, through its first half."""
         shape = self._checked(moving, fixed)
         padded = [-(-n // self.network.multiple) * self.network.multiple for n in shape]
         widths = [w for n, m in zip(reversed(shape), reversed(padded), strict=True) for w in (0, m - n)]
         moving, fixed = (F.pad(image, widths) if any(widths) else image for image in (moving, fixed))
-        encoding = self.network.encode(moving, fixed, condition)
-        return EncodedPair(self.network.share(encoding, condition), shape)
+        return EncodedPair(self.network.encode(moving, fixed, condition), shape)
 
     def decode(self, pair: EncodedPair, condition: Tensor | None = None, *, with_lambda: bool = True) -> Prediction:
         """See the base."""

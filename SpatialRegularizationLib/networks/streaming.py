@@ -229,7 +229,8 @@ def _slabs(shape: tuple[int, ...], channels: int, fill: Producer, like: Tensor) 
     """
     depth = shape[0]
     thick = max(2, _thickness(shape, channels, like.element_size()))
-    buffer = like.new_zeros(1, channels, thick + 2, *shape[1:])
+    buffer = like.new_empty(1, channels, thick + 2, *shape[1:])
+    buffer[:, :, 0] = 0
     for start in range(0, depth, thick):
         count = min(thick, depth - start)
         first, slot = (start + 1, 2) if start else (0, 1)

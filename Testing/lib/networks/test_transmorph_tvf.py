@@ -85,10 +85,13 @@ def test_a_kept_first_half_gives_what_the_whole_gives_any_number_of_times(gradie
 
 
 def _check_kept_first_half(network: TransMorphTvf, pair: tuple[Tensor, Tensor]) -> None:
-    encoding = network.share(network.encode(*pair))
-    assert torch.equal(network.decode(encoding).field, network(*pair).field)
-    assert torch.equal(network.decode(encoding, with_fine=False).field, network(*pair).field)
-    assert network.decode(encoding, with_fine=False).fine is None
+    encoding, whole = network.share(network.encode(*pair)), network(*pair)
+    first = network.decode(encoding)
+    assert torch.allclose(first.field, whole.field, atol=1e-4)
+    assert torch.allclose(first.fine, whole.fine, atol=1e-4)
+    again = network.decode(encoding, with_fine=False)
+    assert torch.equal(again.field, first.field)
+    assert again.fine is None
 
 
 def test_a_patch_of_two_voxels_leaves_out_the_convolutional_skip_and_keeps_the_lattice() -> None:
