@@ -100,7 +100,7 @@ def talk() -> Iterator[Conversation]:
     conversation.end()
 
 
-def load(folder: Path, **more: Any) -> dict[str, Any]:
+def load(folder: Path, /, **more: Any) -> dict[str, Any]:
     files = {"model": str(folder / "model.safetensors"), "fixed": str(folder / "f.nii.gz"), "moving": str(folder / "m.nii.gz")}
     return {"load": files | {"settings": SETTINGS, "folder": str(folder / "arrays")} | more, "id": "load"}
 
@@ -274,6 +274,28 @@ def test_the_process_speaks_json_only_and_ends_with_its_input(folder: Path) -> N
     }  # fmt: skip
     assert answers[0]["event"] == "ready"
     assert not any((folder / "arrays").iterdir())
+
+
+@pytest.mark.parametrize(("end", "code"), [("quit", 0), ("terminate", 130)])
+def test_the_process_ends_cleanly_while_its_input_stays_open(folder: Path, tmp_path: Path, end: str, code: int) -> None:
+    if end == "terminate" and sys.platform == "win32":
+        pytest.skip("Windows ends a process without asking it")
+    command = [sys.executable, "-m", "SpatialRegularizationLib", "worker"]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, cwd=REPOSITORY, **pipes) as process:
+        process.stdin.write(json.dumps(load(folder, folder=str(tmp_path))).encode() + b"\n")
+        process.stdin.flush()
+        while json.loads(process.stdout.readline())["event"] != "result":
+            pass
+        assert any(tmp_path.iterdir())
+        if end == "quit":
+            process.stdin.write(b'{"quit": {}}\n')
+            process.stdin.flush()
+        else:
+            process.terminate()
+        assert process.wait(SECONDS) == code
+        assert b"Fatal" not in process.stderr.read()
+    assert not any(tmp_path.iterdir())
 
 
 def test_quit_ends_at_once(folder: Path) -> None:

@@ -27,8 +27,9 @@ PROTOCOL = 1
 
 def run(options: argparse.Namespace, console: Console, arguments: Sequence[str]) -> int:
     """Serve until standard input ends; returns the exit code."""
-    with _own_stdout() as output:
-        return Worker(output).serve(sys.stdin.buffer)
+    # Without a buffer: one that the reading thread holds while it waits cannot be closed when the process ends.
+    with _own_stdout() as output, open(0, "rb", buffering=0, closefd=False) as lines:
+        return Worker(output).serve(lines)
 
 
 @contextlib.contextmanager
