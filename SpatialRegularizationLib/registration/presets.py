@@ -22,7 +22,7 @@ _SLIDING = RegistrationSettings(
     lambda_max=4.0,
     alpha_prime=0.02,
     lambda_floor=0.02,
-    levels=((8, 8, 60), (4, 4, 60), (2, 2, 60), (1, 2, 15)),
+    levels=((8, 8, 60), (4, 4, 60), (2, 2, 60), (1, 2, 30)),
 )
 """Organs that slide along one another: stiff inside (a large λmax), nearly free at the border (a low floor), with λ and the
 velocity on fine lattices so that the border stays narrow; the search brings in what moves farther than a gradient can see."""
