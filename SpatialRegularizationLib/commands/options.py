@@ -76,7 +76,8 @@ def build_parser() -> Parser:
     """The whole command line."""
     parser = Parser(
         prog="spatialreg",
-        description="Register two volumes with a spatially varying regularization weight estimated from the pair.",
+        description="Register two volumes with a regularization weight that varies in space: estimated from the pair itself, or "
+        "predicted by a network.",
         epilog="Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted. 'spatialreg COMMAND --help' says more.",
     )
     parser.add_argument("--version", action="version", version=f"spatialreg {__version__}")
