@@ -36,3 +36,11 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"real images not found at {folder}: set SPATIALREG_SHARED_DATA to a folder that holds them")
     return folder
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> Path:
+    """A folder with f.nii.gz and m.nii.gz, labels, masks and points of both: what the command line is tested on."""
+    from command_line import write_pair  # late: the other tests need none of it
+
+    return write_pair(tmp_path)
