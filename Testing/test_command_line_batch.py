@@ -10,6 +10,7 @@ from command_line import GRID, QUICK, blob, run, the_sentence
 
 from SpatialRegularizationLib.geometry import Volume
 from SpatialRegularizationLib.io.volumes import write_volume
+from SpatialRegularizationLib.registration.presets import PRESETS
 
 
 def _table(folder: Path, *rows: str) -> Path:
@@ -47,7 +48,8 @@ def test_batch_goes_on_after_a_failure_and_skips_what_is_done(pair: Path, capsys
 def test_batch_does_not_skip_a_result_of_other_settings(pair: Path) -> None:
     table = _table(pair, "fixed;moving", "f.nii.gz;m.nii.gz")
     assert run("register", "--batch", table, "--out", pair / "all", "--quiet", *QUICK) == 0
-    again = ["register", "--batch", table, "--out", pair / "all", "--quiet", "--lambda-max", "2", *QUICK]
+    other = 2 * PRESETS["generic"].lambda_max
+    again = ["register", "--batch", table, "--out", pair / "all", "--quiet", "--lambda-max", other, *QUICK]
     assert run(*again) == 1
     assert "--force" in _summary(pair / "all")[0]["message"]
     assert run(*again, "--force") == 0
