@@ -1,4 +1,4 @@
-"""Gaussian prior and the uniform weight: formula, closed form, and the saturating penalty that remains (Eqs. 15-16)."""
+"""Gaussian prior: formula, closed form, and the saturating penalty that remains (Eqs. 15-16)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from SpatialRegularizationLib.priors.gaussian import GaussianPrior
-from SpatialRegularizationLib.priors.uniform import UniformPrior
 
 PRIORS = [GaussianPrior(1.0, 0.05), GaussianPrior(3.0, 0.5), GaussianPrior(0.2, 2.0)]
 ENERGIES = torch.logspace(-4, 3, 60, dtype=torch.float64)
@@ -59,23 +58,14 @@ def test_the_floor_lifts_small_weights_only() -> None:
     torch.testing.assert_close(lifted, plain.clamp(min=0.6))
 
 
-def test_the_uniform_weight_is_the_same_everywhere_and_free() -> None:
-    prior = UniformPrior(0.4)
-    assert prior.optimal_lambda(ENERGIES).tolist() == [0.4] * len(ENERGIES)
-    assert float(prior(ENERGIES)) == 0.0
-    stiff = GaussianPrior(0.4, 1e9)  # its limit
-    torch.testing.assert_close(stiff.optimal_lambda(ENERGIES), prior.optimal_lambda(ENERGIES), rtol=1e-6, atol=0)
-
-
 @pytest.mark.parametrize(
-    ("part", "arguments", "message"),
+    ("arguments", "message"),
     [
-        (GaussianPrior, (0.0, 0.1), "lambda_mean must be positive, got 0"),
-        (GaussianPrior, (1.0, math.inf), "sigma_prime must be at least 0, got inf"),
-        (GaussianPrior, (1.0, 0.1, 1.1), r"lambda_floor must lie in \[0, 1\], got 1.1"),
-        (UniformPrior, (math.nan,), "lambda_mean must be at least 0, got nan"),
+        ((0.0, 0.1), "lambda_mean must be positive, got 0"),
+        ((1.0, math.inf), "sigma_prime must be at least 0, got inf"),
+        ((1.0, 0.1, 1.1), r"lambda_floor must lie in \[0, 1\], got 1.1"),
     ],
 )
-def test_numbers_outside_their_range_are_refused(part, arguments: tuple[float, ...], message: str) -> None:
+def test_numbers_outside_their_range_are_refused(arguments: tuple[float, ...], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        part(*arguments)
+        GaussianPrior(*arguments)
