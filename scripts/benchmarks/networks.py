@@ -6,8 +6,8 @@
 
 Network and weight head as released for the journal paper (T = 7, C = 96, head on the fine maps), random parameters, fields of a
 few voxels. Inference is everything from two images to the displacement (and λ) on their lattice. A training step is forward
-pass, integration, warp, loss and gradients; the plain one has the local correlation of five convolutions. `difference_voxels` is to the first form: largest for float32, mean (and largest) for bf16;
-`gradient_difference` is the relative L2 distance of all gradients together.
+pass, integration, warp, loss and gradients; the plain one has the local correlation of five convolutions. All is compared with
+the first form: `difference_voxels` is the largest, `gradient_difference` the relative L2 distance of all gradients together.
 """
 
 from __future__ import annotations
