@@ -59,7 +59,8 @@ class Backbone(nn.Module, ABC):
         multiple: the image's axes must be multiples of it.
         smallest: least size of each image axis.
         fine_channels, coarse_channels: of the maps of `Decoding`.
-        checkpointing: compute activations again for the gradient instead of keeping them.
+        checkpointing: compute activations again for the gradient instead of keeping them. Batch norm (released networks only)
+            then takes each batch into its running statistics twice.
     """
 
     factor: int

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from SpatialRegularizationLib.models.tm_spr import TmSpr
-from SpatialRegularizationLib.networks.blocks import ConvBlock, UpBlock
+from SpatialRegularizationLib.networks.blocks import ConvBlock, UpBlock, full_precision
 from SpatialRegularizationLib.networks.swin import _Block, _from_windows, _shift_mask, _windows
 from SpatialRegularizationLib.networks.transmorph_tvf import Composition, TransMorphTvf
 
@@ -52,7 +52,7 @@ class PlainTmSpr(torch.nn.Module):
         for step in network.steps:
             s = _block(step.pair, torch.cat([moved, fixed], dim=1))
             features = _up(step.up, x, s)
-            increment = step.out(features).float()
+            increment = full_precision(step.out(features))
             if network.settings.composition is Composition.SELF_WARPED:
                 phi = phi + self.warp(increment, increment)
             else:
@@ -63,7 +63,7 @@ class PlainTmSpr(torch.nn.Module):
 
     def _weight(self, features: Tensor) -> Tensor:
         head = self.model.head
-        logits = head.out(_block(head.conv2, _block(head.conv1, features))).float()
+        logits = full_precision(head.out(_block(head.conv2, _block(head.conv1, features))))
         logits = F.interpolate(logits, scale_factor=2.0, mode="trilinear", align_corners=False)
         return torch.sigmoid(logits).clamp(1e-6, 1)
 
