@@ -13,7 +13,7 @@ cheap. ∇v is the logarithm of the local strain, the same for small deformation
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -106,12 +106,18 @@ def descend(
     *,
     on_step: Callable[[int, dict[str, float]], None] | None = None,
 ) -> list[dict[str, float]]:
-    """Minimises the objective over `free.unknown` in place; returns the energies of every step."""
+    """Minimises the objective over `free.unknown` in place; returns the energies of every step.
+
+    With masks the similarity, a mean over them, is multiplied by their share of the lattice: what the likeness of a voxel weighs
+    against the regularization, a mean over all voxels, is then the same with and without a mask.
+    """
     optimizer = Adam(free.unknown, descent.learning_rate)
     history: list[dict[str, float]] = []
     shape = tuple(pair.fixed.shape[2:])
     with torch.no_grad():
         weight = pair.weight(resize_displacement(free.integrate(steps=steps_for(free.velocity)), shape))
+    if weight is not None:
+        objective = replace(objective, similarity_weight=objective.similarity_weight * float(weight.mean()))
     for step in range(descent.iterations):
         velocity = free.velocity
         u = free.integrate(steps=steps_for(velocity, largest_step=descent.largest_step))

@@ -91,6 +91,15 @@ def test_what_lies_outside_of_the_mask_changes_nothing() -> None:
     assert torch.equal(one, two)
 
 
+def test_a_voxel_weighs_as_much_against_the_regularization_with_a_mask_as_without() -> None:
+    pair, _ = moved_pair()
+    mask = torch.zeros(1, 1, *SHAPE)
+    mask[:, :, :5] = 1
+    (_, everywhere), (_, masked) = run(pair, Descent(1)), run(replace(pair, mask=mask), Descent(1))
+    (_, rest) = run(replace(pair, mask=1 - mask), Descent(1))
+    assert masked[0]["similarity"] + rest[0]["similarity"] == pytest.approx(everywhere[0]["similarity"], rel=1e-5)
+
+
 def test_the_moving_mask_follows_the_motion() -> None:
     """u = +3 along the first axis reads the moving mask three voxels further on."""
     pair, _ = moved_pair(margin=0)
