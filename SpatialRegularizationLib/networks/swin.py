@@ -84,7 +84,7 @@ class _Level(nn.Module):
         self.shift = shift if settings.shift_thin_windows or min(shift) > 0 else (0, 0, 0)
         self.blocks = nn.ModuleList(_Block(channels, settings.heads[level], rate, settings) for rate in rates)
         self.merging = None if level + 1 == len(settings.depths) else _Merging(channels, settings.conditioning)
-        self.register_buffer("relative_position", _relative_position(settings.window), persistent=False)
+        self.register_buffer("relative_position", relative_position(settings.window), persistent=False)
 
     def forward(self, tokens: Tensor, code: Tensor | None) -> tuple[Tensor, Tensor]:
         """(tokens of this level, merged tokens for the next; at the last level the same)."""
@@ -198,7 +198,7 @@ def _from_windows(tokens: Tensor, window: tuple[int, int, int], shape: torch.Siz
     return x.reshape(n, i, j, k, c)
 
 
-def _relative_position(window: tuple[int, int, int]) -> Tensor:
+def relative_position(window: tuple[int, int, int]) -> Tensor:
     """Row of the bias table for each ordered pair of tokens of a window: (n, n)."""
     axes = torch.meshgrid(*[torch.arange(w) for w in window], indexing="ij")
     position = torch.stack(axes).flatten(1)

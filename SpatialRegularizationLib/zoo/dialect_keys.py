@@ -14,6 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..networks.swin import relative_position
+
 
 class Dialect(Enum):
     """A family of checkpoints with the same names and the same arithmetic."""
@@ -147,10 +149,13 @@ def check_entries(given: Mapping[str, Tensor], expected: Mapping[str, Tensor], d
 
 
 def _window(state: Mapping[str, Tensor], rows: int) -> tuple[int, ...]:
-    """Tokens per axis: those of the coarsest level, if table and index agree; else the only factors that fit."""
+    """Tokens per axis: those whose index table is the checkpoint's, or those of the coarsest level, or the only ones that fit."""
     index = state.get("transformer.layers.0.blocks.0.attn.relative_position_index")
-    tokens = None if index is None else index.shape[0]
-    fitting = [w for w in _windows(rows) if tokens is None or w[0] * w[1] * w[2] == tokens]
+    fitting = [w for w in _windows(rows) if index is None or w[0] * w[1] * w[2] == index.shape[0]]
+    if index is not None:
+        exact = [w for w in fitting if torch.equal(relative_position(w), index.cpu())]
+        if exact:
+            return exact[0]
     shape = training_shape(state)
     coarsest = None if shape is None else tuple(n // 32 for n in shape)
     if coarsest in fitting:

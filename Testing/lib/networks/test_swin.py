@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from SpatialRegularizationLib.networks.swin import SwinEncoder, SwinSettings, _Block, _relative_position, _shift_mask
+from SpatialRegularizationLib.networks.swin import SwinEncoder, SwinSettings, _Block, _shift_mask, relative_position
 
 SETTINGS = SwinSettings(channels=8, patch=2, depths=(2, 2, 2), heads=(2, 2, 4), window=(2, 3, 2), drop_path=0.0)
 
@@ -18,7 +18,7 @@ def _touched(shift: tuple[int, int, int], where: tuple[int, int, int], size: tup
     changed = x.clone()
     changed[0, where[0], where[1], where[2], 0] += 1
     mask = _shift_mask(size, SETTINGS.window, shift, x) if max(shift) else None
-    windows = (shift, mask, _relative_position(SETTINGS.window))
+    windows = (shift, mask, relative_position(SETTINGS.window))
     with torch.no_grad():
         difference = (block(changed, None, windows) - block(x, None, windows)).abs().amax(-1)[0]
     return difference > 1e-9
@@ -45,12 +45,12 @@ def test_the_cyclic_shift_does_not_make_the_two_ends_of_an_axis_neighbors() -> N
 def test_maps_that_are_no_multiple_of_the_window_keep_their_size() -> None:
     block = _Block(8, 2, 0.0, SETTINGS)
     x = torch.randn(1, 5, 4, 7, 8)
-    assert block(x, None, ((0, 0, 0), None, _relative_position(SETTINGS.window))).shape == x.shape
+    assert block(x, None, ((0, 0, 0), None, relative_position(SETTINGS.window))).shape == x.shape
 
 
 def test_the_bias_of_two_tokens_depends_on_their_difference_only() -> None:
     window = (2, 3, 2)
-    index = _relative_position(window)
+    index = relative_position(window)
     assert index.shape == (12, 12)
     assert len(index.unique()) == 3 * 5 * 3
     positions = torch.cartesian_prod(*[torch.arange(n) for n in window])
@@ -75,7 +75,7 @@ def test_released_networks_do_not_shift_at_all_where_an_axis_of_the_window_is_on
 def test_stochastic_depth_leaves_out_branches_in_training_only() -> None:
     block = _Block(8, 2, 0.5, SETTINGS)
     x = torch.randn(1, 2, 3, 2, 8)
-    windows = ((0, 0, 0), None, _relative_position(SETTINGS.window))
+    windows = ((0, 0, 0), None, relative_position(SETTINGS.window))
     training = {round(float(block(x, None, windows).detach().sum()), 4) for _ in range(40)}
     assert len(training) == 4  # each of the two branches in or out
     block.eval()

@@ -40,7 +40,8 @@ def _state_of(folder: Path, name: str) -> dict[str, Tensor]:
     for line in path.read_text(encoding="utf-8").splitlines():
         if not line.startswith("#"):
             key, shape, kind, _ = line.split("\t")
-            state[key] = torch.empty(ast.literal_eval(shape), dtype=getattr(torch, kind), device="meta")
+            device = "cpu" if kind == "int64" else "meta"
+            state[key] = torch.zeros(ast.literal_eval(shape), dtype=getattr(torch, kind), device=device)
     return state
 
 
@@ -72,6 +73,18 @@ def test_the_sizes_of_the_autopet_network_are_read_from_its_shapes(shared: Path)
     backbone = describe_checkpoint(_state_of(shared, "tmspr_MIR_autoPET"))[1]["backbone"]
     assert (backbone["channels"], backbone["time_steps"], backbone["window"]) == (128, 5, [6, 6, 8])
     assert (backbone["depths"], backbone["heads"]) == ([4, 4, 5], [8, 8, 8])
+
+
+def test_the_windows_are_told_by_the_index_table_whatever_the_grid_says(shared: Path) -> None:
+    """Windows (2, 4, 2) and (4, 2, 2) have tables of one size; only the first has this index."""
+    state, _ = _parity(shared, "mir")
+    assert describe_checkpoint(state)[1]["backbone"]["window"] == [2, 4, 2]
+    bare = {key: value for key, value in state.items() if not key.endswith("grid") or key == "integrate.transformer.grid"}
+    bare["integrate.transformer.grid"] = torch.zeros(1, 3, 64, 64, 32)
+    assert describe_checkpoint(bare)[1]["backbone"]["window"] == [2, 4, 2]
+    unknown = {key: value for key, value in bare.items() if not key.endswith("relative_position_index")}
+    with pytest.raises(ValueError, match="cannot be told"):
+        describe_checkpoint(unknown)
 
 
 @pytest.mark.parametrize("name", ["journal", "mir"])
