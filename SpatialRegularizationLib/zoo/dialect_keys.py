@@ -152,7 +152,7 @@ def _window(state: Mapping[str, Tensor], rows: int) -> tuple[int, ...]:
     """Tokens per axis: those whose index table is the checkpoint's, or those of the coarsest level, or the only ones that fit."""
     index = state.get("transformer.layers.0.blocks.0.attn.relative_position_index")
     fitting = [w for w in _windows(rows) if index is None or w[0] * w[1] * w[2] == index.shape[0]]
-    if index is not None:
+    if index is not None and not index.is_meta:  # a list of shapes has no numbers to compare
         exact = [w for w in fitting if torch.equal(relative_position(w), index.cpu())]
         if exact:
             return exact[0]
