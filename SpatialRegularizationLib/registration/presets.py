@@ -40,7 +40,9 @@ _ALL = (
         RegistrationSettings(
             global_search="off",
             lncc_window=9,
-            lambda_floor=0.15,
+            lambda_max=1.2,
+            alpha_prime=0.04,
+            lambda_floor=0.25,
             lambda_pooling=2,
             levels=((8, 8, 60), (4, 4, 40), (2, 4, 30), (1, 2, 10)),
         ),

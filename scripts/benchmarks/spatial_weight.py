@@ -31,8 +31,8 @@ from SpatialRegularizationLib.registration.presets import preset_settings
 from SpatialRegularizationLib.registration.register import register
 from SpatialRegularizationLib.registration.settings import RegistrationSettings
 
-UNIFORM = (0.2, 0.3, 0.4, 0.5, 0.65, 0.85, 1.1)
-FACTORS = (0.6, 0.8, 1.0, 1.3, 1.7)
+UNIFORM = (0.3, 0.4, 0.5, 0.65, 0.85)
+FACTORS = (0.75, 1.0, 1.33)
 FRESH_SEED = 777
 TUNED_HEADS = 3
 
