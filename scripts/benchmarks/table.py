@@ -15,6 +15,16 @@ SPEED_COLUMNS = ("run", "preset", "shape", "device", "wall_seconds", "peak_memor
 FOLDING_COLUMNS = ("shape", "method", "boundary", "seconds_median", "times_ours", "peak_extra_mb")
 
 
+COLUMNS = {"operators": OPERATOR_COLUMNS, "speed": SPEED_COLUMNS, "folding": FOLDING_COLUMNS}
+"""First word of a file's name → its columns; other files show every number and word of their rows."""
+
+
+def plain_columns(rows: list[dict[str, object]]) -> tuple[str, ...]:
+    """The keys whose values fit into a cell, in the order in which they first appear."""
+    shown = (key for row in rows for key, value in row.items() if not isinstance(value, (list, dict)) and key != "command")
+    return tuple(dict.fromkeys(shown))
+
+
 def cell(value: object) -> str:
     """A number with four digits, a shape as 1x2x3, nothing for None."""
     if isinstance(value, float):
@@ -51,8 +61,8 @@ def section(path: Path) -> str:
     if "summary" in content:
         table = accuracy_table(content)
     else:
-        columns = {"operators": OPERATOR_COLUMNS, "speed": SPEED_COLUMNS}.get(path.stem.split("_")[0], FOLDING_COLUMNS)
-        table = markdown(content["rows"], columns)
+        rows = content["compared"] if "compared" in content else content["rows"]
+        table = markdown(rows, COLUMNS.get(path.stem.split("_")[0]) or plain_columns(rows))
     return f"### {path.stem}\n\n{circumstances(content['environment'])}\n\n{table}\n"
 
 
