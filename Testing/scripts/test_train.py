@@ -14,6 +14,7 @@ from blobs import settings_dict
 
 from SpatialRegularizationLib.models.catalogue import build_model
 from SpatialRegularizationLib.training.settings import TrainingSettings
+from SpatialRegularizationLib.training.tuning.settings import TuningSettings
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 SCRIPT = SCRIPTS / "train.py"
@@ -82,7 +83,17 @@ def test_the_script_is_plain_ascii() -> None:
     SCRIPT.read_bytes().decode("ascii")
 
 
-@pytest.mark.parametrize("path", sorted((SCRIPTS / "configs").glob("*.yaml")), ids=lambda path: path.stem)
+CONFIGS = sorted((SCRIPTS / "configs").glob("*.yaml"))
+TUNING = [path for path in CONFIGS if "_tune" in path.stem]
+
+
+@pytest.mark.parametrize("path", TUNING, ids=lambda path: path.stem)
+def test_every_committed_configuration_of_a_search_is_valid(path: Path) -> None:
+    pytest.importorskip("yaml")
+    assert TuningSettings.from_file(path).trials > 0
+
+
+@pytest.mark.parametrize("path", [path for path in CONFIGS if path not in TUNING], ids=lambda path: path.stem)
 def test_every_committed_configuration_is_valid_and_describes_a_model(path: Path) -> None:
     pytest.importorskip("yaml")
     settings = TrainingSettings.from_file(path)

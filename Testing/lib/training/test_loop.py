@@ -82,8 +82,8 @@ STOCHASTIC = {
 
 @pytest.mark.parametrize("steps", [2, 3, 4])
 def test_a_training_resumed_after_a_termination_signal_equals_one_that_was_not_interrupted(tmp_path: Path, steps: int) -> None:
-    whole = train(settings(tmp_path, out=str(tmp_path / "whole"), **STOCHASTIC))
-    split = settings(tmp_path, out=str(tmp_path / "split"), **STOCHASTIC)
+    whole = train(settings(tmp_path, out=str(tmp_path / "whole"), name="resumed", **STOCHASTIC))
+    split = settings(tmp_path, out=str(tmp_path / "split"), name="resumed", **STOCHASTIC)
     with pytest.raises(KeyboardInterrupt):
         train(split, monitor=InterruptAt(steps))
     torch.manual_seed(123)  # whatever else the program did in between
