@@ -133,7 +133,8 @@ def run_method(case: cases.Case, name: str, start: np.ndarray, options: argparse
         except subprocess.TimeoutExpired:
             return {"error": f"stopped after {options.timeout} s"}
         if done.returncode:
-            return {"error": (done.stderr or done.stdout).strip()[-400:]}
+            said = (done.stderr or done.stdout).strip().splitlines()
+            return {"error": said[-1][-400:] if said else f"exit status {done.returncode}, nothing said"}
         figures = json.loads((folder / "result.json").read_text())
         figures["process_seconds"] = time.perf_counter() - begin
         displacement = np.load(folder / "displacement.npy")
