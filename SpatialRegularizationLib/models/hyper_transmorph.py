@@ -11,15 +11,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from torch import Tensor
-
 from ..networks.hyper import HyperSettings
 from ..networks.transmorph_tvf import TransMorphTvfSettings
-from ..objective import Objective
-from .base import Hyperparameter
-from .hyper_model import Conditioned, HyperModel, steerable
+from .hyper_model import Conditioned, UniformHyperModel, steerable
 from .transmorph_tvf import TransMorphTvfModel, TransMorphTvfModelSettings
-from .uniform import uniform_objective
 
 
 @dataclass(frozen=True)
@@ -42,7 +37,7 @@ class HyperTransMorphSettings:
     lncc_window: int = 9
 
 
-class HyperTransMorph(HyperModel):
+class HyperTransMorph(UniformHyperModel):
     """The system of this file."""
 
     system = "hyper-transmorph"
@@ -56,10 +51,5 @@ class HyperTransMorph(HyperModel):
                 lncc_window=settings.lncc_window,
             )
         )
-        hyperparameters = (Hyperparameter("lambda", 0.0, 1.0, settings.default_lambda),)
-        super().__init__(inner, hyperparameters, settings.hyper, settings.conditioned)
+        super().__init__(inner, settings.hyper, settings.conditioned, settings.default_lambda, settings.lncc_window)
         self.settings = settings
-
-    def objective(self, condition: Tensor | None = None) -> Objective:
-        share = self.values(condition)["lambda"]
-        return uniform_objective(share, self.settings.lncc_window, similarity_weight=1 - share)

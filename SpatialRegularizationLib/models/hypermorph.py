@@ -13,14 +13,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from torch import Tensor
-
 from ..networks.hyper import HyperSettings
 from ..networks.unet import UNetSettings
-from ..objective import Objective
-from .base import Hyperparameter
-from .hyper_model import Conditioned, HyperModel
-from .uniform import uniform_objective
+from .hyper_model import Conditioned, UniformHyperModel
 from .voxelmorph import VoxelMorph, VoxelMorphSettings
 
 
@@ -44,7 +39,7 @@ class HyperMorphSettings:
     lncc_window: int = 9
 
 
-class HyperMorph(HyperModel):
+class HyperMorph(UniformHyperModel):
     """The system of this file."""
 
     system = "hypermorph"
@@ -58,10 +53,5 @@ class HyperMorph(HyperModel):
                 lncc_window=settings.lncc_window,
             )
         )
-        hyperparameters = (Hyperparameter("lambda", 0.0, 1.0, settings.default_lambda),)
-        super().__init__(inner, hyperparameters, settings.hyper, settings.conditioned)
+        super().__init__(inner, settings.hyper, settings.conditioned, settings.default_lambda, settings.lncc_window)
         self.settings = settings
-
-    def objective(self, condition: Tensor | None = None) -> Objective:
-        share = self.values(condition)["lambda"]
-        return uniform_objective(share, self.settings.lncc_window, similarity_weight=1 - share)

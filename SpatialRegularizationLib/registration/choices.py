@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -82,6 +84,18 @@ class ComputeChoices:
     def scoring_shrink(pair: TensorPair) -> float:
         """Factor at which the similarity is scored."""
         return max(1.0, (pair.fixed[0, 0].numel() / SCORING_VOXELS) ** (1 / 3))
+
+
+@contextlib.contextmanager
+def threads(count: int | None) -> Iterator[None]:
+    """That many CPU threads inside the block; None leaves them as they are."""
+    before = torch.get_num_threads()
+    if count is not None:
+        torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def chosen_device(name: str) -> torch.device:

@@ -35,7 +35,7 @@ def displacement_of(velocity: Tensor, shape: tuple[int, ...]) -> Tensor:
 @torch.no_grad()
 def without_folds(
     velocity: Tensor, shape: tuple[int, ...], *, on_round: Callable[[int], None] | None = None
-) -> tuple[Tensor, Tensor, int]:
+) -> tuple[Tensor, Tensor, int, int]:
     """The velocity, changed where exp(velocity) folds on the lattice `shape`.
 
     Args:

@@ -8,19 +8,17 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from ..geometry.transform import SpatialTransform
 from ..geometry.volume import Volume
 from ..models.base import RegistrationModel
 from .affine import AffineStart, start_affine
-from .choices import ComputeChoices
+from .choices import ComputeChoices, threads
 from .conclude import conclude, field_grid
 from .job import Job, Reporter
 from .large_motion import initial_velocity
@@ -79,18 +77,6 @@ def register(  # eight arguments: the pair, how, what goes with it, and three th
     job = Job(fixed, moving, settings, companions, choices, Reporter(monitor))
     with threads(settings.threads):
         return _run(job, initial, _network(model, condition, initial, choices))
-
-
-@contextlib.contextmanager
-def threads(count: int | None) -> Iterator[None]:
-    """That many CPU threads inside the block; None leaves them as they are."""
-    before = torch.get_num_threads()
-    if count is not None:
-        torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _network(

@@ -25,14 +25,14 @@ from ..geometry.volume import Volume
 from ..models.base import EncodingModel, Hyperparameter, Prediction, RegistrationModel
 from ..models.network_model import EncodedPair
 from .carry import carry, carry_displacement
-from .choices import ComputeChoices
+from .choices import ComputeChoices, threads
 from .conclude import field_grid
 from .job import Job, Reporter
 from .mapping import LatticeMap
 from .network import Network, check_initial, network_of, seen_pair
 from .predict import answer_of
 from .prepare import check_image, check_overlap, prepare_intensity, working_grid
-from .register import affine_start, register, threads
+from .register import affine_start, register
 from .result import Companions, Monitor, Registration
 from .settings import RegistrationSettings
 

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 ENDINGS = (".yaml", ".yml", ".json")
 
 
-def read_config(path: str | os.PathLike) -> dict[str, Any]:
+def read_config(path: str | os.PathLike, files: Sequence[str] = ()) -> dict[str, Any]:
     """The mapping that a file holds.
 
     Args:
         path: ends in .yaml, .yml or .json.
+        files: names of values that are paths; relative ones start at the folder of the file.
 
     Raises:
         FileNotFoundError: nothing there.
@@ -34,7 +36,8 @@ def read_config(path: str | os.PathLike) -> dict[str, Any]:
         raise ValueError(f"{path} is not a readable configuration ({reason}): repair that place.") from error
     if not isinstance(values, dict) or not all(isinstance(name, str) for name in values):
         raise ValueError(f"{path} must hold names with values, such as 'epochs: 100', got {type(values).__name__}.")
-    return values
+    paths = {name: values[name] for name in files if isinstance(values.get(name), str)}
+    return values | {name: str(path.parent / Path(text).expanduser()) for name, text in paths.items()}
 
 
 def _parse_yaml(text: str) -> Any:

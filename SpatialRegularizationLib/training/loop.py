@@ -9,10 +9,9 @@ and resumed takes the same steps as one that is not: on the CPU, to the last bit
 
 from __future__ import annotations
 
-import contextlib
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -20,6 +19,7 @@ import torch
 from ..models.base import RegistrationModel
 from ..models.catalogue import build_model
 from ..objective import NonFiniteEnergyError
+from ..registration.choices import threads
 from ..registration.result import Cancelled, Monitor, Progress
 from .checkpoints import LAST, Position, load_last, save_last, write_history
 from .data import Data, load_together
@@ -58,7 +58,7 @@ def train(
         KeyboardInterrupt: SIGTERM or Ctrl+C, after the state was saved.
     """
     listener = monitor or _nobody
-    with _threads(settings.threads), workers(settings.device) as team, termination_signals() as interruption:
+    with threads(settings.threads), workers(settings.device) as team, termination_signals() as interruption:
         data = load_together(settings, team, tell=lambda stage: listener(Progress(stage, 0.0, 0.0)))
         torch.manual_seed(stream_seed(settings.seed, "parameters"))
         model = build_model({"image_shape": list(data.preparation.lattice.shape), **settings.model}).to(team.device)
@@ -247,14 +247,3 @@ class Run:
 
 def _nobody(progress: Progress) -> None:
     """The monitor of those who do not listen."""
-
-
-@contextlib.contextmanager
-def _threads(count: int | None) -> Iterator[None]:
-    before = torch.get_num_threads()
-    if count is not None:
-        torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from pathlib import Path
 from typing import Any
 
 from ..registration.model_grid import TrainingLattice
@@ -176,10 +175,7 @@ class TrainingSettings:
         Raises:
             FileNotFoundError, ValueError: no such file, or as `from_dict`.
         """
-        values = read_config(path)
-        for name in FILES:
-            if isinstance(values.get(name), str):
-                values[name] = str(Path(path).parent / Path(values[name]).expanduser())
+        values = read_config(path, FILES)
         for name, value in (changes or {}).items():
             values = _changed(values, name.split("."), value)
         return cls.from_dict(values)

@@ -7,7 +7,7 @@ Both families run over a range of strengths on the same pairs, everything else b
 λ, and the beta prior of the preset with (λmax, α′) multiplied by several factors, which multiplies λ(p) of a given field.
 The family with the higher mean Dice at equal mean SDlogJ wins; between two strengths Dice is interpolated linearly over
 SDlogJ. The hippocampus pairs are other ones than those of `accuracy.py`, on which the presets were chosen (another seed), and the
-heads are the pairs after the first three.
+heads are the pairs after the first three; the brain preset was changed once more after a first look at these pairs.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ TUNED_HEADS = 3
 
 
 def fresh_pairs(name: str, count: int) -> list[cases.Case]:
-    """Pairs that no setting was chosen on."""
+    """Pairs other than those of `accuracy.py`."""
     if name == "head":
         return cases.load_set(name, TUNED_HEADS + count)[TUNED_HEADS:]
     cases.HIPPOCAMPUS_SEED = FRESH_SEED

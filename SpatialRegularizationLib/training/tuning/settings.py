@@ -81,10 +81,7 @@ class TuningSettings:
         Raises:
             FileNotFoundError, ValueError: no such file, or as `from_dict`.
         """
-        values = read_config(path)
-        for name in FILES:
-            if isinstance(values.get(name), str):
-                values[name] = str(Path(path).parent / Path(values[name]).expanduser())
+        values = read_config(path, FILES)
         return cls.from_dict(values | dict(changes or {}))
 
     def wanted_ranges(self, prior: str, known: tuple[str, ...]) -> dict[str, Range]:
