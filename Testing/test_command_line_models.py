@@ -91,6 +91,7 @@ def test_a_table_skips_what_the_same_model_has_done(files: Path, tmp_path: Path,
     [
         (["--model", "plian"], 1, "There is no model 'plian': did you mean 'plain'?"),
         (["--refine", 5], 2, "--refine has an effect with a model only: name one (--model NAME), or leave it out."),
+        (["--network-precision", "bf16"], 2, "--network-precision has an effect with a model only: name one"),
         (["--condition", "eta=1"], 2, "--condition has an effect with a model only"),
         (["--model", "plain", "--iterations", "1,1,1,1"], 2, "--iterations has no effect on a model's answer: leave it out."),
         (["--model", "plain", "--prior", "gaussian"], 2, "--prior has no effect on a model's answer: leave it out, or refine"),

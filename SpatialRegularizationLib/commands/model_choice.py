@@ -78,7 +78,11 @@ def model_choice(options: argparse.Namespace | Mapping[str, Any]) -> ModelChoice
     options = options if isinstance(options, Mapping) else vars(options)
     name, refined = options.get("model"), bool(options.get("refine_steps"))
     if name is None:
-        for option, flag in (("refine_steps", "--refine"), ("condition", "--condition")):
+        for option, flag in (
+            ("refine_steps", "--refine"),
+            ("condition", "--condition"),
+            ("network_precision", "--network-precision"),
+        ):
             if options.get(option):
                 raise UsageError(f"{flag} has an effect with a model only: name one (--model NAME), or leave it out.")
         return None

@@ -168,7 +168,7 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
     for name in ("prior", "lambda_max", "lambda_floor", "alpha_prime", "lambda_mean", "sigma_prime"):
         setting_option(weight, name)
     machine = parser.add_argument_group("machine")
-    for name in ("device", "threads", "precision", "seed"):
+    for name in ("device", "threads", "precision", "network_precision", "seed"):
         setting_option(machine, name)
 
 

@@ -37,6 +37,8 @@ class ComputeChoices:
     prior: BetaPrior | GaussianPrior | UniformPrior
     describes: bool
     """True where descriptors of the images are compared (MIND) instead of intensities."""
+    network_precision: str
+    """Of a model's pass: "float32" or "bf16"."""
 
     @classmethod
     def of(cls, settings: RegistrationSettings) -> ComputeChoices:
@@ -48,6 +50,7 @@ class ComputeChoices:
             similarities[settings.similarity],
             chosen_prior(settings),
             settings.similarity == "mind",
+            settings.network_precision,
         )
 
     def pair(

@@ -14,7 +14,8 @@ from torch import Tensor
 from ..geometry.grid import Grid
 from ..geometry.transform import SpatialTransform
 from ..geometry.volume import Volume
-from ..models.base import RegistrationModel
+from ..models.base import Prediction, RegistrationModel
+from ..models.precision import in_float32, network_precision
 from .model_grid import TrainingLattice, model_grid
 from .prepare import prepare_intensity
 from .working_pair import read_through
@@ -32,12 +33,19 @@ class Network:
         card: what it was trained on.
         values: of its hyperparameters by name; defaults where a name is missing.
         condition: the same as the model takes it, (1, H), or None.
+        precision: of its pass, "float32" or "bf16".
     """
 
     model: RegistrationModel
     card: ModelCard
     values: Mapping[str, float]
     condition: Tensor | None
+    precision: str = "float32"
+
+    def predict(self, moving: Tensor, fixed: Tensor) -> Prediction:
+        """One pass, answer in float32."""
+        with network_precision(self.precision, fixed.device):
+            return in_float32(self.model(moving, fixed, self.condition))
 
     def describe(self) -> dict[str, Any]:
         """For the report."""
@@ -62,7 +70,10 @@ class SeenPair:
 
 
 def network_of(
-    model: str | Path | tuple[RegistrationModel, ModelCard], values: Mapping[str, float], device: torch.device
+    model: str | Path | tuple[RegistrationModel, ModelCard],
+    values: Mapping[str, float],
+    device: torch.device,
+    precision: str = "float32",
 ) -> Network:
     """The model of a name, a path, or one at hand, checked to answer at these values.
 
@@ -72,7 +83,7 @@ def network_of(
     """
     found, card = _loaded(model, device) if isinstance(model, (str, Path)) else model
     found = found.to(device).eval()
-    return Network(found, card, dict(values), found.condition(values, device=device))
+    return Network(found, card, dict(values), found.condition(values, device=device), precision)
 
 
 def check_initial(initial: SpatialTransform | None) -> None:

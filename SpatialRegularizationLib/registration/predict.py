@@ -86,7 +86,7 @@ def predict(job: Job, network: Network, affine: np.ndarray, notes: list[str]) ->
     if any(mask is not None for mask in (job.companions.fixed_mask, job.companions.moving_mask)):
         notes.append("The masks have no influence on the network's answer, only on the scores and on the refinement.")
     job.reporter.tell("network", 0.2)
-    prediction = network.model(seen.moving, seen.fixed, network.condition)
+    prediction = network.predict(seen.moving, seen.fixed)
     job.reporter.tell("integrating", 0.75)
     return answer_of(network, prediction, seen.grid)
 

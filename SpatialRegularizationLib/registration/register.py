@@ -90,7 +90,7 @@ def _network(
             raise ValueError(f"A condition ({', '.join(condition)}) belongs to a model: name the model, or leave it out.")
         return None
     check_initial(initial)
-    return network_of(model, condition or {}, choices.device)
+    return network_of(model, condition or {}, choices.device, choices.network_precision)
 
 
 def _run(job: Job, initial: SpatialTransform | None, network: Network | None) -> Registration:

@@ -24,6 +24,7 @@ from ..geometry.transform import SpatialTransform
 from ..geometry.volume import Volume
 from ..models.base import EncodingModel, Hyperparameter, Prediction, RegistrationModel
 from ..models.network_model import EncodedPair
+from ..models.precision import in_float32, network_precision
 from .carry import carry, carry_displacement
 from .choices import ComputeChoices, threads
 from .conclude import field_grid
@@ -99,7 +100,7 @@ class PairSession:
     def _prepare(self, job: Job, model: Any, initial: SpatialTransform | None) -> None:
         notes: list[str] = []
         job.reporter.tell("reading the model", 0.0)
-        network = network_of(model, {}, job.choices.device)
+        network = network_of(model, {}, job.choices.device, job.choices.network_precision)
         images = tuple(
             prepare_intensity(image, job.settings.intensity, name)
             for image, name in ((job.fixed, "fixed image"), (job.moving, "moving image"))
@@ -135,12 +136,14 @@ class PairSession:
         model = network.model
         if not isinstance(model, EncodingModel) or model.encoder_conditioned:
             return None
-        return model.encode(self._seen.moving, self._seen.fixed)
+        with network_precision(network.precision, self.device):
+            return model.encode(self._seen.moving, self._seen.fixed)
 
     def _prediction(self, network: Network) -> Prediction:
         if self._encoding is None:
-            return network.model(self._seen.moving, self._seen.fixed, network.condition)
-        return network.model.decode(self._encoding, network.condition)
+            return network.predict(self._seen.moving, self._seen.fixed)
+        with network_precision(network.precision, self.device):
+            return in_float32(network.model.decode(self._encoding, network.condition))
 
     @property
     def fixed(self) -> Volume:
@@ -194,7 +197,7 @@ class PairSession:
         """
         start = time.perf_counter()
         check = check or (lambda: None)
-        network = network_of(self._model, values or {}, self.device)
+        network = network_of(self._model, values or {}, self.device, self._job.choices.network_precision)
         with threads(self._job.settings.threads), _checked_layers(network.model, check):
             prediction = self._prediction(network)
             check()

@@ -82,6 +82,9 @@ class RegistrationSettings:
     )
     threads: int | None = integer(None, 1, 1024, "", "CPU threads; default: all")
     precision: str = choice("float32", ("float32", "float64"), "floating-point precision of the optimization")
+    network_precision: str = choice(
+        "float32", ("float32", "bf16"), "precision of a model's pass; bf16 is faster, the answer moves by hundredths of a voxel"
+    )
 
     def __post_init__(self) -> None:
         for f in fields(self):

@@ -8,19 +8,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from ..fields.sampling import warp
 from ..models.base import Prediction, RegistrationModel
+from ..models.precision import in_float32, network_precision
 from ..objective import Energy, NonFiniteEnergyError, Objective
 from ..similarity.overlap import one_hot, soft_dice_loss
 from .pairs import Batch
 from .settings import TrainingSettings
 
-PRECISIONS = {"float32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 TERMS = ("total", "similarity", "regularization", "prior")
 
 
@@ -119,13 +119,8 @@ class EnergyOf:
 
 def predict(network: Callable[..., Prediction], batch: Batch, condition: Tensor | None, precision: str = "float32") -> Prediction:
     """The network's answer, computed in the asked-for precision, given in float32."""
-    kind = batch.fixed.device.type
-    with torch.autocast(kind, dtype=PRECISIONS[precision], enabled=precision != "float32"):
-        prediction = network(batch.moving, batch.fixed, condition)
-    unknown = prediction.parameters
-    floats = {f.name: getattr(unknown, f.name).float() for f in fields(unknown)}
-    lambda_map = prediction.lambda_map
-    return Prediction(replace(unknown, **floats), None if lambda_map is None else lambda_map.float())
+    with network_precision(precision, batch.fixed.device):
+        return in_float32(network(batch.moving, batch.fixed, condition))
 
 
 def exchanged(batch: Batch) -> Batch:

@@ -62,6 +62,17 @@ def test_an_answer_equals_the_whole_registration(pose: np.ndarray) -> None:
     assert answer.figures["displacement_max_mm"] == pytest.approx(float(whole.displacement.magnitude().max()), abs=1e-3)
 
 
+def test_a_pass_in_bf16_gives_the_same_answer_within_its_rounding_live_and_whole(hyper: EncodingModel) -> None:
+    model, half = (hyper, card_of(SEEN)), replace(SETTINGS, network_precision="bf16")
+    exact = PairSession(FIXED, MOVING, model, SETTINGS, initial=SpatialTransform()).predict().displacement
+    live = PairSession(FIXED, MOVING, model, half, initial=SpatialTransform()).predict().displacement
+    whole = register(FIXED, MOVING, half, model=model, initial=SpatialTransform()).displacement.vectors
+    assert live.dtype == whole.dtype == torch.float32
+    scale = exact.abs().max()
+    for rounded in (live, whole):
+        assert 1e-6 * scale < (rounded - exact).abs().max() < 0.1 * scale
+
+
 def test_what_no_condition_touches_is_computed_once(hyper: EncodingModel) -> None:
     calls = []
     handle = hyper.inner.network.encoder.register_forward_hook(lambda *_: calls.append(1))
