@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..fields.parameters import StationaryVelocity
+from ..fields.parameters import Displacement, StationaryVelocity
 from ..geometry.grid import Grid
 from ..models.base import Prediction, RegistrationModel
 from .carry import carry, carry_displacement
@@ -128,10 +128,9 @@ def uniform_lambda(network: Network) -> float:
 
 
 def _inverse(model: RegistrationModel, prediction: Prediction, shape: tuple[int, ...]) -> Tensor | None:
-    try:
-        return model.inverse_displacement(prediction, shape).float()
-    except ValueError:  # the system's way to say that it knows no inverse: it is found numerically then
+    if isinstance(prediction.parameters, Displacement):  # has none in closed form: it is found numerically
         return None
+    return model.inverse_displacement(prediction, shape).float()
 
 
 def velocity_on(model: RegistrationModel, velocity: Tensor, shape: tuple[int, ...]) -> Tensor:
