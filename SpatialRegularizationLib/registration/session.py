@@ -10,16 +10,12 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
-from torch import Tensor
 
-from ..fields.derivatives import jacobian_determinant
-from ..fields.sampling import sample_linear
 from ..geometry.transform import SpatialTransform
 from ..geometry.volume import Volume
 from ..models.base import EncodingModel, Hyperparameter, Prediction, RegistrationModel
@@ -29,7 +25,7 @@ from .carry import carry, carry_displacement
 from .choices import ComputeChoices, threads
 from .conclude import field_grid
 from .job import Job, Reporter
-from .mapping import LatticeMap
+from .live import LiveAnswer, MovingAtRest
 from .network import Network, check_initial, network_of, seen_pair
 from .predict import answer_of
 from .prepare import check_image, check_overlap, prepare_intensity, working_grid
@@ -39,25 +35,6 @@ from .settings import RegistrationSettings
 
 if TYPE_CHECKING:
     from ..zoo.card import ModelCard
-
-
-@dataclass(frozen=True)
-class LiveAnswer:
-    """What one condition gives, on `PairSession.grid`, float32 on the CPU.
-
-    Args:
-        displacement: d (3, i, j, k), mm LPS, without the affine part.
-        lambda_map: λ (1, i, j, k).
-        jacobian: determinant of the Jacobian of x + d(x), (1, i, j, k).
-        warped: the moving image (1, i, j, k), original intensities.
-        figures: seconds, folding_percent, sd_log_j, jacobian_min, jacobian_max, displacement_max_mm, lambda_min, lambda_max.
-    """
-
-    displacement: Tensor
-    lambda_map: Tensor
-    jacobian: Tensor
-    warped: Tensor
-    figures: dict[str, float]
 
 
 class PairSession:
@@ -112,24 +89,11 @@ class PairSession:
         job.reporter.tell("preparing for the network", 0.3)
         self._seen = seen_pair((job.fixed, job.moving), network.card, self.affine, job.choices.device)
         self._job, self._model = job, (network.model, network.card)
-        self._read_moving(job)
+        self._rest = MovingAtRest(job.moving, self.grid, self.affine, job.choices.device)
         job.reporter.tell("network, first half", 0.6)
         self._encoding = self._encoded(network)
         self.notes = (*notes, *self._seen.notes)
         job.reporter.tell("done", 1.0)
-
-    def _read_moving(self, job: Job) -> None:
-        """The moving image, and the position in it of every voxel of `grid` at rest."""
-        device = job.choices.device
-        to_index = np.linalg.inv(job.moving.grid.affine)
-        rest = LatticeMap.of(SpatialTransform(self.affine), self.grid, to_index)
-        self._positions = torch.empty(1, 3, *self.grid.shape, device=device)
-        for planes in rest.slabs():
-            self._positions[0, :, planes] = rest.coordinates(planes).to(self._positions)
-        self._to_moving = torch.from_numpy((to_index @ self.affine @ self.grid.affine)[:3, :3]).float().to(device)
-        self._to_mm = torch.from_numpy(self.grid.affine[:3, :3]).float().to(device)
-        self._moving = job.moving.data[None].to(device=device, dtype=torch.float32)
-        self._outside = min(0.0, float(job.moving.data.min()))
 
     def _encoded(self, network: Network) -> EncodedPair | None:
         """What the network makes of the images, where no condition has a part in it."""
@@ -206,15 +170,8 @@ class PairSession:
             u = carry_displacement(answer.u, answer.grid, self.grid)
             lambda_map = carry(answer.lambda_map, answer.grid, self.grid)
             check()
-            positions = torch.einsum("rc,ncijk->nrijk", self._to_moving, u).add_(self._positions)
-            warped = sample_linear(self._moving, positions, fill=self._outside)
-            del positions
-            check()
-            jacobian = jacobian_determinant(u)
-            d = torch.einsum("rc,ncijk->nrijk", self._to_mm, u)
-            figures = _figures(d, lambda_map, jacobian)
-        figures["seconds"] = time.perf_counter() - start
-        return LiveAnswer(d[0].cpu(), lambda_map[0].cpu(), jacobian[0].cpu(), warped[0].cpu(), figures)
+            found = self._rest.answer(u, lambda_map, check)
+        return replace(found, figures=found.figures | {"seconds": time.perf_counter() - start})
 
     def save(
         self,
@@ -241,16 +198,3 @@ def _checked_layers(model: RegistrationModel, check: Callable[[], None]) -> Iter
     finally:
         for hook in hooks:
             hook.remove()
-
-
-def _figures(d: Tensor, lambda_map: Tensor, jacobian: Tensor) -> dict[str, float]:
-    """Figures that are quick: central differences only."""
-    values = torch.stack([
-        100 * (jacobian <= 0).float().mean(),
-        jacobian.clamp_min(1e-9).log().std(correction=0),
-        *jacobian.aminmax(),
-        d.square().sum(1).max().sqrt(),
-        *lambda_map.aminmax(),
-    ])  # fmt: skip
-    names = ("folding_percent", "sd_log_j", "jacobian_min", "jacobian_max", "displacement_max_mm", "lambda_min", "lambda_max")
-    return dict(zip(names, values.tolist(), strict=True))
