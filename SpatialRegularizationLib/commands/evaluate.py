@@ -11,22 +11,19 @@ from typing import Any
 
 import torch
 
-from ..evaluation.alignment import displacement_of, lncc_of
-from ..evaluation.regularity import measure_regularity
-from ..evaluation.summary import length_figures, plain, versions
+from ..evaluation.measure import measure
+from ..evaluation.summary import plain, versions
 from ..evaluation.verdicts import figures_of
-from ..geometry.transform import SpatialTransform
 from ..geometry.volume import Volume
+from ..io.companions import read_companions
 from ..io.results import write_text
 from ..io.transforms import read_transform
 from ..io.volumes import read_volume
-from ..registration.prepare import check_image, fit_mask
-from ..registration.result import Companions
-from ..registration.scores import check_companions, landmark_scores, overlap_scores, peak_memory_mb
+from ..registration.prepare import check_image
+from ..registration.scores import check_companions, peak_memory_mb
 from .apply import check_file, transform_file
 from .console import Console, UsageError
 from .job import check_pairs
-from .pair import read_companions
 
 DEFAULT_WINDOW = 9
 
@@ -59,49 +56,6 @@ def run(options: argparse.Namespace, console: Console, arguments: Sequence[str])
 
 
 COMPANIONS = ("fixed_mask", "fixed_labels", "moving_labels", "fixed_points", "moving_points")
-
-
-def measure(
-    transform: SpatialTransform, fixed: Volume, moving: Volume, companions: Companions, *, window: int
-) -> dict[str, Any]:
-    """The figures of a transform under the names of report.json; "before" is the identity.
-
-    Args:
-        transform: φ, fixed points to moving points.
-        fixed, moving: the two images.
-        companions: label maps, points, and the mask inside which similarity and regularity are taken.
-        window: side of the LNCC window, voxels.
-    """
-    field, note = displacement_of(transform, fixed.grid)
-    mask = None if companions.fixed_mask is None else fit_mask(companions.fixed_mask, fixed.grid, "fixed mask")
-    regularity = measure_regularity(field.to_voxels(), mask=None if mask is None else mask.data[0])
-    content: dict[str, Any] = {
-        name: getattr(regularity, name)
-        for name in (
-            "folding_percent",
-            "folding_one_sided_percent",
-            "ndv_percent",
-            "sd_log_j",
-            "voxels",
-            "mask",
-            "boundary",
-        )
-    }
-    for when, mapping in (("before", SpatialTransform()), ("after", transform)):
-        overlap = overlap_scores(companions, mapping, fixed.grid) or (None, None)
-        content |= {
-            f"similarity_{when}": lncc_of(fixed, moving, mapping, mask=mask, window=window),
-            f"dice_{when}": overlap[0],
-            f"hd95_{when}_mm": overlap[1],
-            f"tre_{when}_mm": landmark_scores(companions, mapping, moving.grid),
-        }
-    return content | {
-        "displacement_mm": length_figures(field),
-        "inverse_residual_mm": None,
-        "device": "cpu",
-        "settings": {"similarity": "lncc", "lncc_window": window},
-        "notes": [note],
-    }
 
 
 def _text(content: dict[str, Any], fixed: Volume) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from ..io.stamps import stamp_of
 from ..registration.presets import preset_settings
 from ..registration.settings import RegistrationSettings, setting_names
 from .console import UsageError
@@ -56,7 +57,7 @@ class Job:
         if self.model is not None:
             files["model"] = self.model.path
             model = {"model": self.model.values()}
-        return model | {"settings": self.settings.to_dict(), "inputs": {name: _stamp(path) for name, path in files.items()}}
+        return model | {"settings": self.settings.to_dict(), "inputs": {name: stamp_of(path) for name, path in files.items()}}
 
 
 def job_from(options: argparse.Namespace) -> Job:
@@ -130,14 +131,3 @@ def _flag(name: str) -> str:
     return {"working_spacing_mm": "--working-spacing", "levels": "--iterations", "refine_steps": "--refine"}.get(
         name, "--" + name.replace("_", "-")
     )
-
-
-def _stamp(path: Path) -> dict[str, Any]:
-    """Path, size and time of a file, or of all files of a folder together."""
-    files = sorted(p for p in path.iterdir() if p.is_file()) if path.is_dir() else [path]
-    states = [file.stat() for file in files if file.exists()]
-    return {
-        "path": str(path.absolute()),
-        "bytes": sum(state.st_size for state in states),
-        "modified": max((int(state.st_mtime) for state in states), default=0),
-    }

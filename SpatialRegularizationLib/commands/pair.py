@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from ..evaluation.summary import summary
-from ..geometry.volume import Volume
-from ..io.points import read_points
+from ..io.companions import read_companions
 from ..io.results import check_destination, write_result
 from ..io.transforms import read_transform
 from ..io.volumes import read_volume
 from ..registration.choices import chosen_device
 from ..registration.register import register
-from ..registration.result import Companions
 from .console import Console, UsageError, silent_libraries
 from .job import Job
-from .options import INPUTS
 
 
 def check_folder(job: Job, *, force: bool) -> None:
@@ -68,17 +63,3 @@ def perform(job: Job, console: Console, command: str, *, force: bool, debug: boo
     with silent_libraries(debug=debug):
         write_result(job.out, registration, command, overwrite=force, companions=companions, about=about)
     return summary(registration, command) | about
-
-
-def read_companions(inputs: Mapping[str, Path], fixed: Volume, moving: Volume) -> Companions:
-    """Masks, label maps and points of a pair; "index" points count the voxels of their image."""
-    found = {}
-    for name in INPUTS:
-        if name not in inputs:
-            continue
-        if name.endswith("points"):
-            grid = fixed.grid if name.startswith("fixed") else moving.grid
-            found[name] = read_points(inputs[name], grid=grid).positions
-        else:
-            found[name] = read_volume(inputs[name], labels=name.endswith("labels"))
-    return Companions(**found)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from ..io.companions import read_companions
 from ..io.transforms import read_transform
 from ..io.volumes import read_volume
 from ..models.catalogue import build_model
@@ -24,7 +25,7 @@ from ..training.tuning.trainings import TunedTraining
 from .batch import read_table
 from .console import Console
 from .job import BELONGS_TO, Job
-from .pair import check_device, read_companions
+from .pair import check_device
 
 MACHINE = ("device", "threads")
 """Settings that do not make another study."""

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from ..evaluation.summary import plain, summary
+from ..io.companions import read_companions
 from ..io.results import check_destination, write_result
 from ..io.transforms import read_transform
 from ..io.volumes import read_volume
@@ -21,7 +22,6 @@ from ..registration.scores import memory_mb, peak_memory_mb
 from ..registration.session import PairSession
 from ..registration.settings import RegistrationSettings, setting_names
 from .console import SHORTEST_PAUSE
-from .pair import read_companions
 from .worker_arrays import ArrayFiles
 from .worker_messages import Request, check_condition
 

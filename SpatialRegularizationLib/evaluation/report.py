@@ -10,8 +10,10 @@ from string import Template
 from typing import TYPE_CHECKING, Any
 
 from .cuts import Cuts
-from .drawings import color_bar, energy_chart
-from .pictures import Picture, Row, comparison, deformation_rows, match_rows
+from .drawings import energy_chart
+from .frames import row_html, three_frames
+from .page import pairs
+from .pictures import comparison, deformation_rows, match_rows
 from .summary import summary
 from .verdicts import Figure, figures_of, verdict_of
 
@@ -46,17 +48,17 @@ def report_html(
         viewers=_viewers(cuts),
         states=_state_buttons(cuts),
         comparison=json.dumps(comparison(cuts), separators=(",", ":")),
-        match="".join(_row(cuts, row) for row in match_rows(cuts)),
+        match="".join(row_html(cuts, row) for row in match_rows(cuts)),
         deformation=_uniform_note(content)
         + _fold_note(cuts)
-        + "".join(_row(cuts, row) for row in deformation_rows(cuts)),
+        + "".join(row_html(cuts, row) for row in deformation_rows(cuts)),
         curves=_curves(registration),
         notes="".join(f"<li>{escape(note)}</li>" for note in registration.notes) or "<li>None.</li>",
         command=escape(command or "(called from Python)"),
-        settings=_pairs(_model_line(content) | content["settings"]),
-        geometry=_pairs({"fixed": _words(content["fixed"]), "moving": _words(content["moving"])}),
-        conventions=_pairs(content["conventions"]),
-        versions=_pairs(content["versions"]),
+        settings=pairs(_model_line(content) | content["settings"]),
+        geometry=pairs({"fixed": _words(content["fixed"]), "moving": _words(content["moving"])}),
+        conventions=pairs(content["conventions"]),
+        versions=pairs(content["versions"]),
     )
 
 
@@ -111,7 +113,7 @@ def _label_table(content: dict[str, Any]) -> str:
 
 
 def _viewers(cuts: Cuts) -> str:
-    return _three(
+    return three_frames(
         cuts,
         (
             f'<img class="below" data-plane="{p}" alt="Fixed, {plane.name.lower()}">'
@@ -128,33 +130,6 @@ def _state_buttons(cuts: Cuts) -> str:
         f"{STATES[state]}</label>"
         for state in states
     )
-
-
-def _row(cuts: Cuts, row: Row) -> str:
-    bar = color_bar(row.bar.color_map, row.bar.ticks, row.bar.low, row.bar.high) if row.bar else ""
-    images = _three(cuts, map(_image, row.pictures))
-    kind = "row light" if row.light else "row"
-    return f'<section class="{kind}"><h3>{escape(row.title)}</h3><p>{escape(row.caption)}</p>{images}{bar}</section>'
-
-
-def _image(picture: Picture) -> str:
-    return f'<img src="{picture.uri}" alt="{escape(picture.alt)}">{picture.overlay}'
-
-
-def _three(cuts: Cuts, contents: Iterable[str]) -> str:
-    """Three frames side by side in one scale of millimeters, with patient directions at their edges."""
-    widths = " ".join(f"{plane.size_mm[1]:.1f}fr" for plane in cuts.planes)
-    frames = []
-    for plane, content in zip(cuts.planes, contents, strict=True):
-        height, width = plane.size_mm
-        left, right, top, bottom = plane.letters
-        name = f"{plane.name} (oblique)" if plane.oblique else plane.name
-        frames.append(
-            f'<figure><div class="frame" style="aspect-ratio:{width:.1f}/{height:.1f}">{content}'
-            f'<b class="l">{left}</b><b class="r">{right}</b><b class="t">{top}</b><b class="d">{bottom}</b></div>'
-            f"<figcaption>{name}</figcaption></figure>"
-        )
-    return f'<div class="three" style="grid-template-columns:{widths}">{"".join(frames)}</div>'
 
 
 def _model_line(content: dict[str, Any]) -> dict[str, str]:
@@ -188,17 +163,6 @@ def _curves(registration: Registration) -> str:
     ]
     drawn = "".join(f"<figure>{chart}</figure>" for chart in charts if chart)
     return f'<div class="charts">{drawn}</div>' if drawn else "<p>No steps were taken.</p>"
-
-
-def _pairs(values: dict[str, Any]) -> str:
-    return "".join(
-        f'<tr><th scope="row">{escape(str(key))}</th><td>{escape(_text(value))}</td></tr>'
-        for key, value in values.items()
-    )
-
-
-def _text(value: Any) -> str:
-    return "–" if value is None else str(value)
 
 
 def _words(geometry: dict[str, Any]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from .instance import TensorPair
 from .job import Job
 from .mapping import transform_points
 from .prepare import check_labels
-from .resample import resample_labels
+from .resample import resample_labels, resample_labels_linear
 from .result import Companions
 
 
@@ -40,13 +40,29 @@ def likeness(job: Job, pair: TensorPair, displacement: Callable[[tuple[int, ...]
     return -distance if job.settings.similarity == "mse" else 1.0 - distance
 
 
-def overlap_scores(companions: Companions, transform: SpatialTransform, grid: Grid) -> tuple[dict, dict] | None:
-    """(Dice, HD95 in mm) per label and "mean", moving labels carried by `transform`; None without labels."""
+def overlap_scores(
+    companions: Companions,
+    transform: SpatialTransform,
+    grid: Grid,
+    *,
+    labels: Iterable[int] | None = None,
+    linear: bool = False,
+) -> tuple[dict, dict] | None:
+    """(Dice, HD95 in mm) per label and "mean", moving labels carried by `transform`; None without labels.
+
+    Args:
+        companions: with both label maps.
+        transform: φ.
+        grid: of the fixed image.
+        labels: which ones count; None takes all that occur except 0.
+        linear: the label with the largest linearly interpolated indicator instead of that of the nearest voxel.
+    """
     if companions.fixed_labels is None or companions.moving_labels is None:
         return None
-    warped = resample_labels(companions.moving_labels, transform, grid)
-    dice = dice_per_label(warped.data[0], companions.fixed_labels.data[0])
-    distance = hd95_per_label(warped.data[0], companions.fixed_labels.data[0], grid.spacing)
+    carried = resample_labels_linear if linear else resample_labels
+    warped = carried(companions.moving_labels, transform, grid)
+    dice = dice_per_label(warped.data[0], companions.fixed_labels.data[0], labels)
+    distance = hd95_per_label(warped.data[0], companions.fixed_labels.data[0], grid.spacing, labels)
     return _with_mean(dice), _with_mean(distance)
 
 

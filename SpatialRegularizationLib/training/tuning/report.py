@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from ...evaluation.drawings import color_bar
+from ...evaluation.page import Card, Page, Section
 from ...evaluation.pixels import WEIGHT
 from .drawings import Axis, Chart, Mark, bars, score_span
-from .page import Card, Page, Section, key, shown, word
+from .page import key, shown, word
 from .ranges import Range
 from .surface import Surface, fit_surface
 from .trials import COMPLETED, FAILED, PRUNED, RUNNING, WAITING, StudyRecord, TrialRecord
