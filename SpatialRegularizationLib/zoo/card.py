@@ -6,13 +6,12 @@ or a download of the first, loses nothing.
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,7 @@ from ..models.catalogue import build_model, describe
 from ..registration.model_grid import TrainingLattice
 from .folder import CARD, PARAMETERS, check_name, locate
 from .manifest import read_manifest
+from .record import NOT_A_MEDICAL_DEVICE, DataSource, StudyRecord, TrainingRecord, built, built_each
 
 INTENSITIES = ("percentile", "ct", "ct-soft", "none")
 """Kinds of `registration.prepare.prepare_intensity`."""
@@ -49,6 +49,11 @@ class ModelCard:
         limits: what it was not made for, and what was assumed at import.
         figures: how good it was on validation data; None for a figure that is not finite.
         sha256: of the .safetensors file, hexadecimal; filled in by `save_model`.
+        intended_use: for what, and for whom; "" where nobody said.
+        notice: what it is not.
+        data: what it was trained and chosen on.
+        training: how it was trained; None where that is not known.
+        studies: how good it was on several data sets, beside other methods.
     """
 
     name: str
@@ -65,6 +70,11 @@ class ModelCard:
     limits: tuple[str, ...] = ()
     figures: Mapping[str, float | None] = field(default_factory=dict)
     sha256: str = ""
+    intended_use: str = ""
+    notice: str = NOT_A_MEDICAL_DEVICE
+    data: tuple[DataSource, ...] = ()
+    training: TrainingRecord | None = None
+    studies: tuple[StudyRecord, ...] = ()
 
     def __post_init__(self) -> None:
         check_name(self.name)
@@ -73,6 +83,10 @@ class ModelCard:
         object.__setattr__(self, "shape", tuple(self.shape))
         object.__setattr__(self, "spacing_mm", tuple(float(s) for s in self.spacing_mm))
         object.__setattr__(self, "limits", tuple(self.limits))
+        object.__setattr__(self, "data", built_each(DataSource, self.data, "its data"))
+        object.__setattr__(self, "studies", built_each(StudyRecord, self.studies, "its study"))
+        if self.training is not None and not isinstance(self.training, TrainingRecord):
+            object.__setattr__(self, "training", built(TrainingRecord, self.training, "its training"))
         TrainingLattice(self.shape, self.spacing_mm, self.orientation)
         if self.intensity not in INTENSITIES:
             raise ValueError(f"A card's intensity must be one of {', '.join(INTENSITIES)}, got {self.intensity!r}.")
@@ -99,24 +113,14 @@ class ModelCard:
         Raises:
             ValueError: an unknown or missing entry, or a value that cannot be.
         """
-        if not isinstance(values, Mapping):
-            raise ValueError("it is not a JSON object")
-        known = {f.name: f.type for f in fields(ModelCard)}
-        for name in values:
-            if name not in known:
-                near = difflib.get_close_matches(str(name), known, n=1)
-                raise ValueError(f"it has an unknown entry {name!r}" + (f", did you mean {near[0]!r}?" if near else ""))
-        for name in ("name", "shape", "spacing_mm", "description"):
-            if name not in values:
-                raise ValueError(f"its entry {name!r} is missing")
-        texts = [name for name, kind in known.items() if kind == "str" and not isinstance(values.get(name, ""), str)]
-        tables = [name for name in ("description", "figures") if not isinstance(values.get(name, {}), Mapping)]
-        if texts or tables:
-            raise ValueError(f"its entry {(texts + tables)[0]!r} must be {'a text' if texts else 'a JSON object'}")
-        return ModelCard(**values)
+        if isinstance(values, Mapping) and "description" not in values:
+            raise ValueError("its entry 'description' is missing")
+        return built(ModelCard, values)
 
 
-def save_model(model: RegistrationModel, card: ModelCard, path: str | os.PathLike) -> ModelCard:
+def save_model(
+    model: RegistrationModel, card: ModelCard, path: str | os.PathLike, *, half: bool = False
+) -> ModelCard:
     """Write a model and its card, replacing an earlier one of the same path.
 
     At every moment the files are the earlier model or the new one.
@@ -125,6 +129,7 @@ def save_model(model: RegistrationModel, card: ModelCard, path: str | os.PathLik
         model: on any device.
         card: what is known of it; description and sha256 are filled in.
         path: ends with .safetensors; the card goes beside it with the ending .json.
+        half: store numbers as float16, half as large; a model is always loaded as float32.
 
     Returns:
         The card as it was written.
@@ -141,6 +146,8 @@ def save_model(model: RegistrationModel, card: ModelCard, path: str | os.PathLik
         raise ValueError(f"A model is a file {PARAMETERS}, got {path.name!r}; give it that ending.")
     card = replace(card, description=describe(model), figures=_finite(card.figures), sha256="")
     tensors = {name: value.detach().cpu().contiguous().clone() for name, value in model.state_dict().items()}
+    if half:
+        tensors = {name: value.half() if value.is_floating_point() else value for name, value in tensors.items()}
     with atomic_path(path, PARAMETERS) as temporary:
         try:
             save_file(tensors, temporary, metadata={"card": json.dumps(card.to_dict())})

@@ -63,6 +63,11 @@ def installed() -> dict[str, Path]:
     return found
 
 
+def is_shipped(path: Path) -> bool:
+    """Whether a model's file comes with the package."""
+    return path.parent == BUNDLED
+
+
 def locate(name: str | os.PathLike, known: Iterable[str] = ()) -> Path:
     """File of the parameters of a model.
 

@@ -12,7 +12,7 @@ from ..models.catalogue import describe
 from .card import ModelCard, load_model, save_model, sha256_of
 from .checkpoints import read_state
 from .dialects import Dialect, ImportedModel, import_state
-from .folder import BUNDLED, PARAMETERS, check_name, installed, unknown_model, zoo_folder
+from .folder import PARAMETERS, check_name, installed, is_shipped, unknown_model, zoo_folder
 
 BRAIN_MM, AUTOPET_MM = (1.0, 1.0, 1.0), (2.8, 2.8, 3.8)
 BRAIN_SHAPE, AUTOPET_SHAPE = (160, 192, 224), (192, 192, 256)
@@ -110,7 +110,7 @@ def import_file(path: str | Path, choices: ImportChoices | None = None) -> Model
     if not path.is_file():
         raise FileNotFoundError(f"The file {path} does not exist: check the path.")
     name = check_name(choices.name or default_name(path))
-    if name in installed() and installed()[name].parent != BUNDLED and not choices.replace:
+    if name in installed() and not is_shipped(installed()[name]) and not choices.replace:
         raise FileExistsError(f"There is a model {name} already: give another --name, or --force to replace it.")
     if path.suffix == PARAMETERS:
         if choices.prior is not None:
@@ -148,7 +148,7 @@ def remove_model(name: str) -> Path:
     if name not in models:
         raise FileNotFoundError(unknown_model(name, models))
     path = models[name]
-    if path.parent == BUNDLED:
+    if is_shipped(path):
         raise ValueError(f"The model {name} comes with the package and stays; only models in {zoo_folder()} can be removed.")
     path.unlink()
     path.with_suffix(".json").unlink(missing_ok=True)

@@ -141,8 +141,7 @@ def test_removing_takes_both_files_and_names_the_nearest_where_there_is_none(own
 
 
 def test_a_model_of_the_package_cannot_be_removed(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("folder", "importing"):
-        monkeypatch.setattr(f"SpatialRegularizationLib.zoo.{module}.BUNDLED", own.parent)
+    monkeypatch.setattr("SpatialRegularizationLib.zoo.folder.BUNDLED", own.parent)
     assert load_model("best")[1].name == "best"
     with pytest.raises(ValueError, match="comes with the package and stays"):
         remove_model("best")

@@ -1,0 +1,139 @@
+"""What a card tells beside the network itself: on which data it was trained, how, and how good it was in studies."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, field, fields
+from typing import Any
+
+NOT_A_MEDICAL_DEVICE = "For research. Not a medical device: not reviewed or approved for diagnosis or treatment by anyone."
+
+
+@dataclass(frozen=True)
+class DataSource:
+    """Images or label maps that a model was trained or chosen on.
+
+    Args:
+        name: of the data set.
+        license: on which terms it is published.
+        used_for: how much of it, and for what: "160 crops for training, 40 for validation".
+        source: where it is published.
+        citation: whose work it is.
+    """
+
+    name: str
+    license: str
+    used_for: str
+    source: str = ""
+    citation: str = ""
+
+
+@dataclass(frozen=True)
+class TrainingRecord:
+    """How a model was trained.
+
+    Args:
+        command: one line that does it again.
+        settings: names and values of `training.settings.TrainingSettings`, paths as file names only.
+        seconds: that it took, s, over all interruptions.
+        machine: on what: "2 CPU cores", "NVIDIA H200".
+        curves: columns of history.csv by name, one number for each epoch; None where an epoch has none.
+    """
+
+    command: str
+    settings: Mapping[str, Any]
+    seconds: float
+    machine: str = ""
+    curves: Mapping[str, tuple[float | None, ...]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not _is_number(self.seconds) or self.seconds < 0:
+            raise ValueError(f"The seconds of a training must be a number of at least 0, got {self.seconds!r}.")
+        for name, values in self.curves.items():
+            if not isinstance(values, list | tuple) or not all(v is None or _is_number(v) for v in values):
+                raise ValueError(f"The curve {name} of a training must be a list of finite numbers (or null), got {values!r}.")
+        lengths = {name: len(values) for name, values in self.curves.items()}
+        if len(set(lengths.values())) > 1:
+            raise ValueError(f"The curves of a training must be equally long, got {lengths}.")
+        object.__setattr__(self, "curves", {name: tuple(values) for name, values in self.curves.items()})
+
+
+@dataclass(frozen=True)
+class StudyRecord:
+    """How good the model was on one data set, beside other methods on the same pairs.
+
+    Args:
+        name: of the study.
+        data: which images, in words.
+        pairs: how many pairs.
+        methods: {method: {figure: {"mean": …, "sd": …}}}; None where a number is not finite.
+    """
+
+    name: str
+    data: str
+    pairs: int
+    methods: Mapping[str, Mapping[str, Mapping[str, float | None]]]
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.pairs, int) or isinstance(self.pairs, bool) or self.pairs < 1:
+            raise ValueError(f"The pairs of study {self.name} must be a positive whole number, got {self.pairs!r}.")
+        for method, figures in self.methods.items():
+            for figure, numbers in (figures if isinstance(figures, Mapping) else {"": figures}).items():
+                whole = isinstance(numbers, Mapping) and all(v is None or _is_number(v) for v in numbers.values())
+                if not whole or "mean" not in numbers:
+                    raise ValueError(
+                        f'Study {self.name} must hold {{"mean": …, "sd": …}} for each figure of {method}, got '
+                        f"{figure + ': ' if figure else ''}{numbers!r}."
+                    )
+
+
+def built(cls: type, values: Any, what: str = "it") -> Any:
+    """A dataclass of cards from plain values.
+
+    Args:
+        cls: the dataclass; its fields are texts, numbers, lists or mappings.
+        values: what a JSON file holds.
+        what: name of this part in messages.
+
+    Raises:
+        ValueError: no object, an unknown or missing entry (the nearest is suggested), or a value that cannot be.
+    """
+    if not isinstance(values, Mapping):
+        raise ValueError(f"{what} is not a JSON object")
+    known = {f.name: f for f in fields(cls)}
+    for name in values:
+        if name not in known:
+            near = difflib.get_close_matches(str(name), known, n=1)
+            raise ValueError(f"{what} has an unknown entry {name!r}" + (f", did you mean {near[0]!r}?" if near else ""))
+    for name, entry in known.items():
+        if name not in values:
+            if entry.default is MISSING and entry.default_factory is MISSING:
+                raise ValueError(f"{_owner(what)} entry {name!r} is missing")
+        elif entry.type == "str" and not isinstance(values[name], str):
+            raise ValueError(f"{_owner(what)} entry {name!r} must be a text")
+        elif str(entry.type).startswith("Mapping") and not isinstance(values[name], Mapping):
+            raise ValueError(f"{_owner(what)} entry {name!r} must be a JSON object")
+        elif str(entry.type).startswith("tuple") and not isinstance(values[name], list | tuple):
+            raise ValueError(f"{_owner(what)} entry {name!r} must be a list")
+    return cls(**values)
+
+
+def built_each(cls: type, values: Any, what: str) -> tuple[Any, ...]:
+    """`built` for each entry of a list.
+
+    Raises:
+        ValueError: no list, or as `built`.
+    """
+    if not isinstance(values, list | tuple):
+        raise ValueError(f"{what} must be a list")
+    return tuple(value if isinstance(value, cls) else built(cls, value, f"{what} {n}") for n, value in enumerate(values, 1))
+
+
+def _owner(what: str) -> str:
+    return "its" if what == "it" else f"{what}:"
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
