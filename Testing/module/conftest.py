@@ -10,14 +10,13 @@ import pytest
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[2] / "SpatialRegularization")]
 
-from slicer_scene import Application
+from slicer_scene import Application, fresh_scene
 
 
 @pytest.fixture
 def scene() -> Iterator[Application]:
     """A fresh scene, installed as that of the process; skips where slicer-core is absent."""
     pytest.importorskip("slicer", reason="needs the slicer-core package")
-    made = Application()
-    made.install()
+    made = fresh_scene()
     yield made
-    made.close()
+    made.mrml.Clear(True)

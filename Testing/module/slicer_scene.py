@@ -279,3 +279,20 @@ def _content(node: Any) -> str:
                 arrays.append(vtk_to_numpy(image.GetPointData().GetScalars()))
                 arrays.append(np.array([*image.GetExtent(), *image.GetOrigin(), *image.GetSpacing()]))
     return hashlib.sha256(b"".join(np.ascontiguousarray(a).tobytes() for a in arrays)).hexdigest() if arrays else ""
+
+
+_current: list[Application] = []
+
+
+def start_slicer() -> Any:
+    """`slicer` as inside the application: with mrmlScene, app and modules; the same scene at every call."""
+    return (_current[0] if _current else fresh_scene()).slicer
+
+
+def fresh_scene() -> Application:
+    """A new scene, which becomes that of the process; the one before it is closed."""
+    while _current:
+        _current.pop().close()
+    _current.append(Application())
+    _current[0].install()
+    return _current[0]
