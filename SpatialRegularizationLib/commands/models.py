@@ -8,13 +8,16 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from ..io.results import write_text
 from ..registration.result import Progress
 from ..zoo.card import ModelCard, load_model, read_card
 from ..zoo.fetch import fetch_model
-from ..zoo.folder import BUNDLED, installed, zoo_folder
+from ..zoo.folder import installed, is_shipped, locate, zoo_folder
 from ..zoo.importing import ImportChoices, import_file, remove_model
 from ..zoo.manifest import read_manifest
 from .console import Console, UsageError
+from .model_page import model_page
+from .model_words import card_lines, lattice_words, size_words, table
 from .models_options import ACTIONS
 
 PRIOR_VALUES = {"beta": ("lambda_max", "alpha_prime"), "gaussian": ("lambda_mean", "sigma_prime")}
@@ -31,6 +34,8 @@ def run(options: argparse.Namespace, console: Console, arguments: Sequence[str])
         what = "FILE" if options.action == "import" else "NAME"
         expected = "takes no name" if options.action == "list" else f"needs a {what}"
         raise UsageError(f"'spatialreg models {options.action}' {expected}: see 'spatialreg models --help'.")
+    if options.html is not None and options.action != "info":
+        raise UsageError("--html has an effect with 'spatialreg models info' only: leave it out.")
     actions[options.action](options, console)
     return 0
 
@@ -39,52 +44,35 @@ def _list(options: argparse.Namespace, console: Console) -> None:
     models = installed()
     rows: list[dict[str, Any]] = []
     for name, path in sorted(models.items()):
-        row: dict[str, Any] = {"name": name, "path": str(path), "bundled": path.parent == BUNDLED}
+        row: dict[str, Any] = {"name": name, "path": str(path), "bundled": is_shipped(path)}
         try:
             card = read_card(path)
-            row |= {"system": card.system, "purpose": card.purpose, "lattice": _lattice(card)}
+            row |= {"system": card.system, "purpose": card.purpose, "lattice": lattice_words(card)}
         except ValueError as error:
             row |= {"system": "damaged", "purpose": str(error), "lattice": ""}
         rows.append(row)
     offers = [e for e in read_manifest(options.manifest).values() if e.name not in models]
-    lines = _table([(r["name"], r["system"], r["lattice"], r["purpose"]) for r in rows])
+    lines = table([(r["name"], "shipped" if r["bundled"] else "yours", r["system"], r["lattice"], r["purpose"]) for r in rows])
     if not rows:
         lines = [f"There are no models in {zoo_folder()}; 'spatialreg models import FILE' adds one."]
     if offers:
-        table = _table([(e.name, _size_words(e.size_bytes), e.license, e.purpose) for e in offers])
-        lines += ["", "To download with 'spatialreg models fetch NAME':", *table]
+        downloads = table([(e.name, size_words(e.size_bytes), e.license, e.purpose) for e in offers])
+        lines += ["", "To download with 'spatialreg models fetch NAME':", *downloads]
     fetchable = [{"name": e.name, "size_bytes": e.size_bytes, "license": e.license, "purpose": e.purpose} for e in offers]
     console.result({"folder": str(zoo_folder()), "models": rows, "fetchable": fetchable}, "\n".join(lines))
 
 
 def _info(options: argparse.Namespace, console: Console) -> None:
     model, card = load_model(options.what)
+    shipped = is_shipped(locate(options.what))
+    if options.html is not None:
+        write_text(options.html, model_page(card, model, shipped=shipped))
     count = sum(p.numel() for p in model.parameters())
     conditions = [vars(h) for h in model.hyperparameters]
-    values = card.to_dict() | {"parameters": count, "hyperparameters": conditions}
-    figures = {name: f"{value:.4g}" for name, value in card.figures.items() if value is not None}
-    lines = _table(
-        [
-            (title, text)
-            for title, text in (
-                ("Name", card.name),
-                ("Purpose", card.purpose),
-                ("System", card.system + (f" (dialect {card.dialect})" if card.dialect else "")),
-                ("Parameters", f"{count:,}"),
-                ("Images", _lattice(card)),
-                ("Intensity", card.intensity),
-                ("Trained with", _pairs(card.regularization)),
-                ("Condition", "; ".join(f"{c['name']} {c['low']:g} to {c['high']:g}, {c['default']:g}" for c in conditions)),
-                ("Figures", _pairs(figures)),
-                ("License", card.license),
-                ("Source", card.source),
-                ("Citation", card.citation),
-                ("sha256", card.sha256),
-            )
-            if text
-        ]
-    )
-    console.result(values, "\n".join([*lines, *card.limits]))
+    values = card.to_dict() | {"parameters": count, "hyperparameters": conditions, "bundled": shipped}
+    lines = card_lines(card, model, shipped=shipped)
+    page = [] if options.html is None else ["", f"Page: {options.html}"]
+    console.result(values | ({"html": options.html} if page else {}), "\n".join([*lines, *page]))
 
 
 def _import(options: argparse.Namespace, console: Console) -> None:
@@ -118,7 +106,7 @@ def _teller(console: Console, name: str, size_bytes: int) -> Callable[[int], Non
     start = time.monotonic()
 
     def tell(received: int) -> None:
-        words = f"{_size_words(received)} of {_size_words(size_bytes)}"
+        words = f"{size_words(received)} of {size_words(size_bytes)}"
         share = min(1.0, received / size_bytes)
         console.progress(Progress(f"downloading {name}", share, time.monotonic() - start, message=words))
 
@@ -141,24 +129,5 @@ def _prior(options: argparse.Namespace) -> dict[str, Any] | None:
 
 
 def _arrived(card: ModelCard) -> str:
-    text = f"{card.name}: {card.system}{f', dialect {card.dialect}' if card.dialect else ''}, {_lattice(card)}."
+    text = f"{card.name}: {card.system}{f', dialect {card.dialect}' if card.dialect else ''}, {lattice_words(card)}."
     return "\n".join([text, *card.limits, f"Use it with 'spatialreg register FIXED MOVING --out DIR --model {card.name}'."])
-
-
-def _lattice(card: ModelCard) -> str:
-    sizes = " x ".join(map(str, card.shape))
-    return f"{sizes} voxels of {' x '.join(f'{s:.3g}' for s in card.spacing_mm)} mm, axes {card.orientation or 'as stored'}"
-
-
-def _pairs(values: dict[str, Any]) -> str:
-    return ", ".join(f"{name} {value}" for name, value in values.items())
-
-
-def _size_words(size_bytes: int) -> str:
-    return f"{size_bytes / 1e6:.1f} MB"
-
-
-def _table(rows: list[tuple[str, ...]]) -> list[str]:
-    """Columns as wide as their longest entry."""
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))] if rows else []
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]

@@ -13,12 +13,12 @@ def add_models(commands: argparse._SubParsersAction) -> argparse.ArgumentParser:
         "models",
         help="list, show, import, remove and download trained models",
         usage="spatialreg models list\n"
-        "       spatialreg models info NAME\n"
+        "       spatialreg models info NAME [--html FILE]\n"
         "       spatialreg models import FILE [options]\n"
         "       spatialreg models remove NAME\n"
         "       spatialreg models fetch NAME [options]",
         description="Trained models for 'register --model NAME'. They are kept in the user's data folder, or in the one that\n"
-        "the environment variable SPATIALREG_ZOO names.",
+        "the environment variable SPATIALREG_ZOO names. Those that come with the package are called shipped; they stay.",
         epilog="FILE is a checkpoint of the TM-SPR authors (.pth.tar), or a .safetensors model from a training or another\n"
         "machine. Checkpoints are read without executing anything in them. What they do not say (values of the prior,\n"
         "spacing, orientation) is taken from the publications, and can be given here. TM-SPR with the Gaussian prior for\n"
@@ -26,6 +26,8 @@ def add_models(commands: argparse._SubParsersAction) -> argparse.ArgumentParser:
     )
     parser.add_argument("action", metavar="ACTION", help=f"one of {', '.join(ACTIONS)}")
     parser.add_argument("what", metavar="NAME or FILE", nargs="?", help="model, or file to import")
+    group = parser.add_argument_group("info")
+    group.add_argument("--html", metavar="FILE", help="also write the card, with the curves of the training, as one HTML page")
     group = parser.add_argument_group("import")
     group.add_argument("--name", dest="model_name", metavar="NAME", help="name in the list; default: the file's name")
     group.add_argument("--prior", choices=("beta", "gaussian"), help="prior that it was trained with")

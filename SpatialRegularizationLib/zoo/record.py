@@ -38,6 +38,7 @@ class TrainingRecord:
         command: one line that does it again.
         settings: names and values of `training.settings.TrainingSettings`, paths as file names only.
         seconds: that it took, s, over all interruptions.
+        steps: of the optimizer in all; None where that is not known.
         machine: on what: "2 CPU cores", "NVIDIA H200".
         curves: columns of history.csv by name, one number for each epoch; None where an epoch has none.
     """
@@ -45,6 +46,7 @@ class TrainingRecord:
     command: str
     settings: Mapping[str, Any]
     seconds: float
+    steps: int | None = None
     machine: str = ""
     curves: Mapping[str, tuple[float | None, ...]] = field(default_factory=dict)
 
@@ -65,14 +67,12 @@ class StudyRecord:
     """How good the model was on one data set, beside other methods on the same pairs.
 
     Args:
-        name: of the study.
-        data: which images, in words.
-        pairs: how many pairs.
+        name: of the study, which says on what images.
+        pairs: how many.
         methods: {method: {figure: {"mean": …, "sd": …}}}; None where a number is not finite.
     """
 
     name: str
-    data: str
     pairs: int
     methods: Mapping[str, Mapping[str, Mapping[str, float | None]]]
 
@@ -87,6 +87,31 @@ class StudyRecord:
                         f'Study {self.name} must hold {{"mean": …, "sd": …}} for each figure of {method}, got '
                         f"{figure + ': ' if figure else ''}{numbers!r}."
                     )
+
+
+def study_record(values: Any, sha256: str = "") -> StudyRecord:
+    """What a card keeps of a finished study.
+
+    Args:
+        values: content of study.json: title, pairs, and for each of its methods the figures with their mean and sd.
+        sha256: of the model that the study must have tried; "": not asked for.
+
+    Raises:
+        ValueError: not such a file, or a study of another model.
+    """
+    try:
+        methods = values["methods"]
+        figures = {
+            method: {name: {k: numbers.get(k) for k in ("mean", "sd")} for name, numbers in found["figures"].items()}
+            for method, found in methods.items()
+        }
+        record = StudyRecord(values["title"], values["pairs"], figures)
+        tried = {found.get("sha256") for found in methods.values()}
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"it is no result of a study ({type(error).__name__}: {error}); expected study.json") from error
+    if sha256 and sha256 not in tried:
+        raise ValueError(f"the study {record.name} has not tried this model (sha256 {sha256[:12]}…); run it with this file")
+    return record
 
 
 def built(cls: type, values: Any, what: str = "it") -> Any:

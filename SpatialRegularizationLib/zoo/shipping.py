@@ -77,7 +77,7 @@ def ship_model(
     path = folder / f"{check_name(card.name)}{PARAMETERS}"
     gaps = card_faults(card)
     if gaps:
-        raise ValueError(f"The card of {card.name} is not complete: {'; '.join(gaps)}.")
+        raise ValueError(f"The card of {card.name} is not complete ({'; '.join(gaps)}): complete it and ship the model again.")
     if path.exists() and not replace_existing:
         raise FileExistsError(f"A shipped model {card.name} is there already: give another name, or replace it (--force).")
     check_half(model)
