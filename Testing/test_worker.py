@@ -4,93 +4,28 @@ from __future__ import annotations
 
 import io
 import json
-import queue
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import bending
 import numpy as np
-import physical
 import pytest
 import torch
-from known_model import card_of
+from worker_talk import GRID, SECONDS, SETTINGS, Conversation, write_files
 
 from SpatialRegularizationLib.commands.worker import Worker
 from SpatialRegularizationLib.commands.worker_arrays import SLOTS, ArrayFiles
 from SpatialRegularizationLib.commands.worker_messages import KEYS, LONGEST, MessageError, parse_request
 from SpatialRegularizationLib.io.results import FILES
-from SpatialRegularizationLib.io.volumes import write_volume
-from SpatialRegularizationLib.models.catalogue import build_model, describe
-from SpatialRegularizationLib.zoo.card import save_model
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-GRID = physical.grid("LIA", shape=(32, 32, 32), spacing=(3.0, 3.0, 3.0))
-SETTINGS = {"affine": "none", "global_search": "off", "levels": [[2, 2, 2]], "device": "cpu"}
-SECONDS = 60
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """model.safetensors (a tiny network of random parameters), f.nii.gz, m.nii.gz."""
-    folder = tmp_path_factory.mktemp("worker")
-    torch.manual_seed(1)
-    model = build_model({"system": "hyper-tm-spr", "size": "tiny", "image_shape": list(GRID.shape)})
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(0.02 * torch.randn_like(parameter))
-    save_model(model, card_of(GRID, description=describe(model)), folder / "model.safetensors")
-    write_volume(folder / "f.nii.gz", bending.image(GRID, bending.Bend()))
-    write_volume(folder / "m.nii.gz", bending.image(GRID))
-    return folder
-
-
-class Conversation:
-    """A worker in this process, spoken to through queues."""
-
-    def __init__(self) -> None:
-        self._lines: queue.Queue[bytes] = queue.Queue()
-        self._answers: queue.Queue[dict[str, Any]] = queue.Queue()
-        self.worker = Worker(self)
-        self.thread = threading.Thread(target=self.worker.serve, args=(self,), daemon=True)
-        self.thread.start()
-        self.ready = self.next()
-
-    def readline(self, _: int) -> bytes:
-        return self._lines.get()
-
-    def write(self, text: str) -> None:
-        self._answers.put(json.loads(text))
-
-    def flush(self) -> None:
-        pass
-
-    def say(self, *messages: Any) -> None:
-        for message in messages:
-            self._lines.put(message if isinstance(message, bytes) else json.dumps(message).encode() + b"\n")
-
-    def next(self) -> dict[str, Any]:
-        return self._answers.get(timeout=SECONDS)
-
-    def last_answers(self, count: int) -> list[dict[str, Any]]:
-        """The next answers that are not progress."""
-        found = []
-        while len(found) < count:
-            answer = self.next()
-            found += [answer] if answer["event"] != "progress" else []
-        return found
-
-    def ask(self, message: Any) -> dict[str, Any]:
-        self.say(message)
-        return self.last_answers(1)[0]
-
-    def end(self) -> None:
-        self._lines.put(b"")
-        self.thread.join(SECONDS)
-        assert not self.thread.is_alive()
+    return write_files(tmp_path_factory.mktemp("worker"))
 
 
 @pytest.fixture

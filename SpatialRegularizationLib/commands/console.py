@@ -22,6 +22,9 @@ SHORTEST_PAUSE = 0.2
 FIRST_ESTIMATE = 0.03
 """Share of the work that must be done before a time left is told."""
 
+MEMORY_WORDS = ("not enough memory", "out of memory", "allocate memory")
+"""What PyTorch, CUDA and the system say when memory has run out."""
+
 
 class UsageError(ValueError):
     """The command line itself is wrong; ends the program with code 2."""
@@ -134,10 +137,16 @@ def silent_libraries(*, debug: bool) -> Iterator[None]:
         os.close(nowhere)
 
 
+def is_memory_error(error: BaseException) -> bool:
+    """True where memory of the machine or of its GPU has run out."""
+    text = str(error).lower()
+    return isinstance(error, MemoryError) or any(words in text for words in MEMORY_WORDS)
+
+
 def one_sentence(error: BaseException) -> str:
     """The message of an error in one line, with what to do about errors that say nothing themselves."""
     text = " ".join(str(error).split())
-    if isinstance(error, MemoryError) or "not enough memory" in text or "out of memory" in text.lower():
+    if is_memory_error(error):
         return "Not enough memory: close other programs, or work coarser (for example --working-spacing 2)."
     if isinstance(error, OSError) and error.strerror:
         where = f"{error.filename}: " if error.filename else ""

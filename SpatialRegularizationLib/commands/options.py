@@ -224,6 +224,12 @@ def _add_worker(commands: argparse._SubParsersAction) -> None:
         'for example {"predict": {"alpha_prime": 0.1}, "id": 1}. The protocol is SpatialRegularizationLib/commands/\n'
         "worker_protocol.md. Ends with standard input.",
     )
+    parser.add_argument(
+        "--attached",
+        action="store_true",
+        help="the process belongs to the program that starts it: it leads a process group of its own, and gives work up when "
+        "standard input ends",
+    )
     add_output_options(parser)
 
 

@@ -10,26 +10,34 @@ import argparse
 import contextlib
 import json
 import os
+import platform
 import sys
 import threading
+import traceback
 from collections.abc import Iterator, Sequence
 from typing import IO, Any
 
+import torch
+
 from .. import __version__
 from ..registration.result import Cancelled
-from .console import Console, one_sentence
+from .console import Console, is_memory_error, one_sentence
 from .worker_jobs import PairJobs
 from .worker_messages import LONGEST, MessageError, Request, parse_request
 
-PROTOCOL = 1
-"""Version of the protocol; raised when a message changes its meaning."""
+PROTOCOL = 2
+"""Version of the protocol; raised when there are new messages, or one changes its meaning."""
+INPUT_ERRORS = (ValueError, OSError)
+"""What is wrong with what was asked for; anything else is a failure of the work."""
 
 
 def run(options: argparse.Namespace, console: Console, arguments: Sequence[str]) -> int:
     """Serve until standard input ends; returns the exit code."""
+    if options.attached and os.name == "posix" and os.getpid() != os.getpgid(0):
+        os.setpgid(0, 0)  # so that the starting program can end this process together with its children
     # Without a buffer: one that the reading thread holds while it waits cannot be closed when the process ends.
     with _own_stdout() as output, open(0, "rb", buffering=0, closefd=False) as lines:
-        return Worker(output).serve(lines)
+        return Worker(output, attached=options.attached).serve(lines)
 
 
 @contextlib.contextmanager
@@ -45,18 +53,41 @@ def _own_stdout() -> Iterator[IO[str]]:
         os.dup2(2, 1)
 
 
+def _ready() -> dict[str, Any]:
+    """What a client must know of the process."""
+    return {"version": __version__, "protocol": PROTOCOL, "pid": os.getpid(), "group": process_group(), "devices": devices()}
+
+
+def devices() -> list[dict[str, str]]:
+    """Where this process can compute: {"device", "name"} each, the CPU first."""
+    found = [{"device": "cpu", "name": platform.processor() or platform.machine()}]
+    if torch.cuda.is_available():
+        count = torch.cuda.device_count()
+        found += [{"device": f"cuda:{n}", "name": torch.cuda.get_device_name(n)} for n in range(count)]
+    if torch.backends.mps.is_available():
+        found.append({"device": "mps", "name": "Apple GPU"})
+    return found
+
+
+def process_group() -> int | None:
+    """Of this process, where it leads one of its own; None elsewhere."""
+    return os.getpid() if os.name == "posix" and os.getpgid(0) == os.getpid() else None
+
+
 class Worker:
     """Takes requests from a stream and writes answers to another.
 
-    `load`, `predict` and `save` are done one after the other; the others are answered at once. A newer `predict` drops those
-    that still wait; a newer `load` drops everything that belongs to the pair before.
+    What takes time is done one after the other; `ping`, `memory`, `cancel` and `quit` are answered at once. A newer `predict`
+    drops those that still wait; a newer `load` or `preview` drops everything that belongs to the pair before.
 
     Args:
         output: text stream; every answer is one line.
+        attached: work belongs to the program that started this process: it is given up when the requests end.
     """
 
-    def __init__(self, output: IO[str]) -> None:
+    def __init__(self, output: IO[str], *, attached: bool = False) -> None:
         self._output = output
+        self._attached = attached
         self._jobs = PairJobs()
         self._waiting: list[Request] = []
         self._running: Request | None = None
@@ -66,8 +97,8 @@ class Worker:
         self._writing = threading.Lock()
 
     def serve(self, lines: IO[bytes]) -> int:
-        """Answer all requests of a stream; what waits when it ends is still done."""
-        self.tell("ready", None, {"version": __version__, "protocol": PROTOCOL, "pid": os.getpid()})
+        """Answer all requests of a stream; what waits when it ends is still done, unless the worker is attached."""
+        self.tell("ready", None, _ready())
         reader = threading.Thread(target=self._read, args=(lines,), daemon=True)
         reader.start()
         try:
@@ -93,13 +124,31 @@ class Worker:
                 line = lines.readline(LONGEST + 1)
             if not whole.strip():
                 continue
-            try:
-                self._take(parse_request(whole))
-            except MessageError as error:
-                self.tell("error", None, {"request": None, "id": error.id, "message": str(error)})
+            self.take(whole)
         with self._turn:
+            if self._attached:
+                self._drop(lambda _: True, "cancelled")
             self._ended = True
             self._turn.notify()
+
+    def take(self, line: bytes) -> None:
+        """Understand one line: answer it at once, or put it among the requests that wait."""
+        try:
+            self._take(parse_request(line))
+        except MessageError as error:
+            values = {"request": None, "id": error.id, "message": str(error), "kind": "input", "details": ""}
+            self.tell("error", None, values)
+
+    def work(self) -> None:
+        """Do what waits, in this thread; for programs that run the worker in their own process."""
+        while self._waiting:
+            self._do(self._next())
+        with self._turn:
+            self._running = None
+
+    def close(self) -> None:
+        """Forget the pair and delete its files."""
+        self._jobs.close()
 
     def _take(self, request: Request) -> None:
         if request.kind == "ping":
@@ -121,7 +170,7 @@ class Worker:
 
     def _queue(self, request: Request) -> None:
         with self._turn:
-            if request.kind == "load":
+            if request.kind in ("load", "preview"):
                 self._drop(lambda _: True, "dropped")
             elif request.kind == "predict":
                 self._drop_waiting(lambda old: old.kind == "predict", "dropped")
@@ -169,4 +218,7 @@ class Worker:
         except Cancelled:
             self.tell(self._verdict or "cancelled", request, {})
         except Exception as error:
-            self.tell("error", request, {"message": one_sentence(error)})
+            kind = "memory" if is_memory_error(error) else "input" if isinstance(error, INPUT_ERRORS) else "internal"
+            details = "".join(traceback.format_exception(error))
+            self.tell("error", request, {"message": one_sentence(error), "kind": kind, "details": details})
+            self._jobs.after_error(kind)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,29 +13,26 @@ import torch
 from ..evaluation.summary import plain, summary
 from ..io.companions import read_companions
 from ..io.results import check_destination, write_result
-from ..io.transforms import read_transform
 from ..io.volumes import read_volume
-from ..registration.presets import preset_settings
-from ..registration.result import Progress
+from ..registration.choices import chosen_device
+from ..registration.preview import PairPreview, Start
 from ..registration.scores import memory_mb, peak_memory_mb
 from ..registration.session import PairSession
-from ..registration.settings import RegistrationSettings, setting_names
-from .console import SHORTEST_PAUSE
 from .worker_arrays import ArrayFiles
-from .worker_messages import Request, check_condition
-
-Check = Callable[[], None]
-"""Raises `Cancelled` when the request is no longer wanted."""
-Tell = Callable[[dict[str, Any]], None]
-"""Takes the progress of a request."""
+from .worker_messages import MASKS, Request, check_condition
+from .worker_models import manage_models
+from .worker_register import ModelShelf, Registrations
+from .worker_terms import Check, Tell, initial_of, monitor_of, needed, settings_of
 
 
 class PairJobs:
-    """The pair that is loaded, and what can be asked about it."""
+    """The pair that is loaded, and what can be asked about it; and everything else that takes time."""
 
     def __init__(self) -> None:
-        self._session: PairSession | None = None
+        self._session: PairSession | PairPreview | None = None
         self._files: ArrayFiles | None = None
+        self._shelf = ModelShelf()
+        self._registrations = Registrations(self._shelf)
 
     @property
     def loaded(self) -> bool:
@@ -44,12 +40,15 @@ class PairJobs:
         return self._session is not None
 
     def do(self, request: Request, check: Check, tell: Tell) -> dict[str, Any]:
-        """The values of the answer to `load`, `predict` or `save`.
+        """The values of the answer to a request that takes time.
 
         Raises:
             Exception: what the work raises; `Cancelled` by `check`.
         """
-        jobs = {"load": self._load, "predict": self._predict, "save": self._save}
+        jobs = {
+            "load": self._load, "preview": self._preview, "predict": self._predict, "save": self._save,
+            "register": self._registrations.register, "report": self._registrations.report, "models": manage_models,
+        }  # fmt: skip
         return plain(jobs[request.kind](request.values, check, tell))
 
     def memory(self) -> dict[str, float | None]:
@@ -59,8 +58,20 @@ class PairJobs:
         peak = peak_memory_mb(torch.device("cpu"))
         return plain({"resident_mb": memory_mb(), "peak_mb": peak, "device_mb": cuda, "files_mb": files})
 
+    def after_error(self, kind: str) -> None:
+        """Give back what can be missed after an error of the kind "memory"."""
+        if kind == "memory":
+            self._registrations.forget()
+            self._shelf.clear()
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+
     def close(self) -> None:
-        """Forget the pair and delete its files."""
+        """Forget everything and delete its files."""
+        self._forget_pair()
+        self._registrations.forget()
+
+    def _forget_pair(self) -> None:
         self._session = None
         if self._files is not None:
             self._files.remove()
@@ -68,21 +79,32 @@ class PairJobs:
 
     def _load(self, values: dict[str, Any], check: Check, tell: Tell) -> dict[str, Any]:
         start = time.perf_counter()
-        missing = [name for name in ("model", "fixed", "moving") if not isinstance(values.get(name), str)]
-        if missing:
-            raise ValueError(f"load needs {missing[0]}: the name or path of a model, and the paths of two images.")
-        settings = _settings(values)
+        needed(values, "load", "model", "fixed", "moving")
+        settings, initial = settings_of(values), initial_of(values)
         fixed, moving = read_volume(values["fixed"]), read_volume(values["moving"])
-        initial = read_transform(values["initial"]) if values.get("initial") else None
         check()
-        session = PairSession(
-            fixed, moving, values["model"], settings, initial=initial, monitor=_monitor(check, tell)
-        )
+        model = self._shelf.model(values["model"], chosen_device(settings.device))
+        session = PairSession(fixed, moving, model, settings, initial=initial, monitor=monitor_of(check, tell))
+        return self._take(session, values, check) | {"seconds": time.perf_counter() - start}
+
+    def _preview(self, values: dict[str, Any], check: Check, tell: Tell) -> dict[str, Any]:
+        start = time.perf_counter()
+        needed(values, "preview", "fixed", "moving")
+        settings = settings_of(values)
+        fixed, moving = read_volume(values["fixed"]), read_volume(values["moving"])
+        inputs = {name: Path(values[name]) for name in MASKS if values.get(name)}
+        begin = Start(read_companions(inputs, fixed, moving), initial_of(values))
+        check()
+        session = PairPreview(fixed, moving, settings, start=begin, monitor=monitor_of(check, tell))
+        return self._take(session, values, check) | {"seconds": time.perf_counter() - start}
+
+    def _take(self, session: PairSession | PairPreview, values: dict[str, Any], check: Check) -> dict[str, Any]:
+        """From now on this is the pair; only now, since a load that fails leaves the pair before."""
         check()
         files = ArrayFiles(Path(values["folder"]) if values.get("folder") else None)
-        self.close()  # only now: a load that fails leaves the pair before
+        self._forget_pair()
         self._session, self._files = session, files
-        return {"seconds": time.perf_counter() - start} | _about(session)
+        return _about(session)
 
     def _predict(self, values: dict[str, Any], check: Check, tell: Tell) -> dict[str, Any]:
         session = self._loaded()
@@ -109,22 +131,22 @@ class PairJobs:
         inputs = {name: Path(values[name]) for name in values if name.endswith(("labels", "points"))}
         companions = read_companions(inputs, session.fixed, session.moving)
         settings = replace(session.settings, refine_steps=values.get("refine_steps", 0))
-        found = session.save(condition, settings=settings, companions=companions, monitor=_monitor(check, tell))
+        found = session.save(condition, settings=settings, companions=companions, monitor=monitor_of(check, tell))
         check()
         write_result(folder, found, "spatialreg worker", overwrite=force, companions=companions)
         return {"folder": str(folder)} | summary(found, "spatialreg worker")
 
-    def _loaded(self) -> PairSession:
+    def _loaded(self) -> PairSession | PairPreview:
         if self._session is None:
             raise ValueError('No pair is loaded: send {"load": {"model": NAME, "fixed": FILE, "moving": FILE}} first.')
         return self._session
 
 
-def _about(session: PairSession) -> dict[str, Any]:
+def _about(session: PairSession | PairPreview) -> dict[str, Any]:
     """What a client must know to use the answers."""
     grid = session.grid
     return {
-        "model": session.card.name,
+        "model": None if isinstance(session, PairPreview) else session.card.name,
         "hyperparameters": [
             {"name": h.name, "low": h.low, "high": h.high, "default": h.default} for h in session.hyperparameters
         ],
@@ -134,27 +156,3 @@ def _about(session: PairSession) -> dict[str, Any]:
         "device": str(session.device),
         "notes": list(session.notes),
     }
-
-
-def _settings(values: dict[str, Any]) -> RegistrationSettings:
-    """The preset with the settings that were given."""
-    given = values.get("settings") or {}
-    if not isinstance(given, dict):
-        raise ValueError(f"settings is an object of settings ({', '.join(setting_names()[:3])}, ...), got {given!r:.60}.")
-    base = preset_settings(str(values.get("preset") or "generic"))
-    return RegistrationSettings.from_dict(base.to_dict() | given)
-
-
-def _monitor(check: Check, tell: Tell) -> Callable[[Progress], None]:
-    """Passes progress on, but not more often than people can read, and stops when nobody wants the result."""
-    told = {"stage": "", "time": 0.0}
-
-    def monitor(progress: Progress) -> None:
-        check()
-        now = time.monotonic()
-        if progress.stage == told["stage"] and now - told["time"] < SHORTEST_PAUSE:
-            return
-        told.update(stage=progress.stage, time=now)
-        tell({"stage": progress.stage, "fraction": progress.fraction, "seconds": progress.seconds})
-
-    return monitor

@@ -10,10 +10,17 @@ from typing import Any
 
 from ..registration.setting_fields import refuse_unknown
 
+PAIR = ("fixed", "moving", "initial", "preset", "settings", "folder")
+MASKS = ("fixed_mask", "moving_mask")
+MARKS = ("fixed_labels", "moving_labels", "fixed_points", "moving_points")
 KEYS: dict[str, tuple[str, ...]] = {
-    "load": ("model", "fixed", "moving", "initial", "preset", "settings", "folder"),
+    "load": ("model", *PAIR),
+    "preview": (*PAIR, *MASKS),
     "predict": (),
-    "save": ("out", "condition", "refine_steps", "force", "fixed_labels", "moving_labels", "fixed_points", "moving_points"),
+    "save": ("out", "condition", "refine_steps", "force", *MARKS),
+    "register": ("model", "condition", *PAIR, *MASKS, *MARKS, "out", "force", "title"),
+    "report": ("out",),
+    "models": ("action", "what", "choices"),
     "cancel": ("id",),
     "ping": (),
     "memory": (),

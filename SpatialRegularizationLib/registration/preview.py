@@ -1,0 +1,204 @@
+"""One pair without a model kept at hand: every change of the regularization is answered by a few steps on a coarse lattice.
+
+Done once: intensities, affine start, both images on a lattice of at most `VOXELS` voxels, a whole registration on it (the rest).
+Done for each change: `STEPS` steps of the same descent from that rest, so that an answer depends on the values alone and not on
+those before. A preview shows what a change does, and in which direction; the finished registration is that of `register`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor
+
+from ..fields.resize import resize
+from ..geometry.transform import SpatialTransform
+from ..geometry.volume import Volume
+from ..models.base import Hyperparameter
+from ..models.free import Free
+from ..objective import Objective
+from .choices import ComputeChoices, threads
+from .diffeomorphism import displacement_of
+from .instance import Descent, descend
+from .job import Job, Reporter
+from .large_motion import initial_velocity
+from .live import LiveAnswer, MovingAtRest
+from .optimize import optimize
+from .prepare import check_image, check_overlap, prepare_intensity, working_grid
+from .register import affine_start, register
+from .result import Companions, Monitor, Registration
+from .settings import RegistrationSettings
+
+VOXELS = 50_000
+"""Of the preview's lattice, at most."""
+STEPS = 15
+"""Of the descent for one answer."""
+VELOCITY_SHRINK = 2
+"""The velocity's lattice is at least so much coarser than the preview's: an integration then costs less than the likeness."""
+REACH = 10.0
+"""A slider goes from 1/REACH to REACH times the value of the settings."""
+STEERED = {"beta": ("alpha_prime", "lambda_max"), "gaussian": ("lambda_mean", "sigma_prime"), "uniform": ("lambda_max",)}
+"""Settings that a preview takes, for each prior."""
+
+
+@dataclass(frozen=True)
+class Start:
+    """What a preview starts from besides the images: masks, and a transform."""
+
+    companions: Companions = field(default_factory=Companions)
+    initial: SpatialTransform | None = None
+
+
+class PairPreview:
+    """A loaded pair, to be registered without a model.
+
+    Args:
+        fixed, moving: (1, i, j, k).
+        settings: as of `register`; the lattice is coarser.
+        start: masks and initial transform; label maps and points have no influence.
+        monitor: told about the loading; raises `Cancelled` to stop it.
+
+    Attributes:
+        grid: of every answer.
+        affine: B, 4x4: φ(x) = B (x + d(x)).
+        notes: sentences about the pair.
+
+    Raises:
+        ValueError, RuntimeError: as `register`.
+    """
+
+    def __init__(
+        self,
+        fixed: Volume,
+        moving: Volume,
+        settings: RegistrationSettings | None = None,
+        *,
+        start: Start | None = None,
+        monitor: Monitor | None = None,
+    ) -> None:
+        self.settings = settings or RegistrationSettings()
+        self.fixed, self.moving = fixed, moving
+        self._start = start or Start()
+        check_image(fixed, "fixed image")
+        check_image(moving, "moving image")
+        choices = ComputeChoices.of(self.settings)
+        job = Job(fixed, moving, self.settings, self._start.companions, choices, Reporter(monitor))
+        with threads(self.settings.threads):
+            self._prepare(job)
+
+    def _prepare(self, job: Job) -> None:
+        notes: list[str] = []
+        initial = self._start.initial
+        job.reporter.tell("preparing", 0.0)
+        images = tuple(
+            prepare_intensity(image, job.settings.intensity, name)
+            for image, name in ((job.fixed, "fixed image"), (job.moving, "moving image"))
+        )
+        masks = job.masks()
+        self.affine = affine_start(job, images, masks, initial, notes)
+        check_overlap(job.fixed.grid, job.moving.grid, self.affine)
+        limits = {"spacing_mm": job.settings.working_spacing_mm, "max_voxels": job.settings.max_voxels}
+        fine = working_grid(job.fixed.grid, **limits)
+        self.grid = working_grid(fine, max_voxels=min(VOXELS, job.settings.max_voxels))
+        self._pair = job.choices.pair(images, masks, self.grid, self.affine)
+        self._coarser = (fine.shape[0] * fine.shape[1] * fine.shape[2] / self._pair.fixed[0, 0].numel()) ** (1 / 3)
+        self._moving_at_rest = MovingAtRest(job.moving, self.grid, self.affine, job.choices.device)
+        self._job = replace(job, settings=replace(job.settings, levels=self._levels()))
+        velocity = initial_velocity(initial, self.affine, self.grid, job.choices)
+        self._rest = optimize(self._job, self._pair, velocity, notes).velocity
+        size = " x ".join(map(str, self.grid.shape))
+        self.notes = (*notes, f"The preview works on {size} voxels; the finished registration works on finer ones.")
+        job.reporter.tell("done", 1.0)
+
+    def _levels(self) -> tuple[tuple[int, int, int], ...]:
+        """The levels of the settings in voxels of the preview's lattice; those that it cannot tell apart are one."""
+        shrunk = {}
+        for image, velocity, steps in self.settings.levels:
+            shrinks = max(1, round(image / self._coarser)), max(VELOCITY_SHRINK, round(velocity / self._coarser))
+            shrunk[shrinks] = steps
+        return tuple((*shrinks, steps) for shrinks, steps in shrunk.items())
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return self._job.choices.device
+
+    @property
+    def hyperparameters(self) -> tuple[Hyperparameter, ...]:
+        """What `predict` takes: the settings of the prior, about their values in the settings of this preview."""
+        found = []
+        for name in STEERED[self.settings.prior]:
+            value = getattr(self.settings, name)
+            found.append(Hyperparameter(name, value / REACH, REACH * (value or 0.01), value))
+        return tuple(found)
+
+    def condition(self, values: Mapping[str, float]) -> dict[str, float]:
+        """All that `predict` takes by name: these values, those of the settings elsewhere."""
+        return {h.name: float(values.get(h.name, h.default)) for h in self.hyperparameters}
+
+    def predict(
+        self, values: Mapping[str, float] | None = None, *, check: Callable[[], None] | None = None
+    ) -> LiveAnswer:
+        """The answer at other values of the prior's settings.
+
+        Args:
+            values: by name; those of the settings elsewhere.
+            check: called between the steps; what it raises stops it.
+
+        Raises:
+            ValueError: an unknown name, or a value out of the range of the settings.
+            RuntimeError: an energy term is not finite.
+        """
+        begin = time.perf_counter()
+        check = check or (lambda: None)
+        job = self._steered(values or {})
+        with threads(self.settings.threads):
+            velocity, lambda_map = self._descended(job, check)
+            check()
+            with torch.no_grad():
+                u = displacement_of(velocity, self.grid.shape).float()
+                found = self._moving_at_rest.answer(u, resize(lambda_map.float(), self.grid.shape), check)
+        return replace(found, figures=found.figures | {"seconds": time.perf_counter() - begin})
+
+    def save(
+        self,
+        values: Mapping[str, float] | None = None,
+        *,
+        settings: RegistrationSettings | None = None,
+        companions: Companions | None = None,
+        monitor: Monitor | None = None,
+    ) -> Registration:
+        """The finished registration at these values: at full resolution, fold-free, with inverse and all figures."""
+        settings = replace(settings or self.settings, **self.condition(values or {}))
+        initial = self._start.initial
+        if initial is None or initial.is_affine:
+            settings, initial = replace(settings, affine="none"), SpatialTransform(self.affine)
+        masks = {name: getattr(self._start.companions, name) for name in ("fixed_mask", "moving_mask")}
+        companions = replace(companions or Companions(), **masks)
+        return register(self.fixed, self.moving, settings, companions=companions, initial=initial, monitor=monitor)
+
+    def _steered(self, values: Mapping[str, float]) -> Job:
+        known = STEERED[self.settings.prior]
+        for name in values:
+            if name not in known:
+                raise ValueError(
+                    f"Unknown hyperparameter {name!r}: without a model, the {self.settings.prior} prior takes {', '.join(known)}."
+                )
+        settings = replace(self._job.settings, **values)
+        return replace(self._job, settings=settings, choices=ComputeChoices.of(settings))
+
+    def _descended(self, job: Job, check: Callable[[], None]) -> tuple[Tensor, Tensor]:
+        """(velocity, λ) on the velocity's lattice, after `STEPS` steps from rest."""
+        choices, velocity = job.choices, self._rest
+        spacing = choices.relative_spacing(self._pair, tuple(velocity.shape[2:]))
+        free = Free(
+            velocity, choices.prior.optimal_lambda, lambda_pooling=job.settings.lambda_pooling, spacing=spacing
+        )  # fmt: skip
+        objective = Objective(choices.similarity, choices.regularizer(spacing), choices.prior)
+        descent = Descent(STEPS, job.settings.learning_rate)
+        descend(free, choices.featured(self._pair), objective, descent, on_step=lambda *_: check())
+        found = free.velocity.detach()
+        return found, free.lambda_map(found)
