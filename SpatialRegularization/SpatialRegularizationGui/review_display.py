@@ -1,0 +1,155 @@
+"""How maps look in the views: color tables, ranges, legends, the deformation grid. Display nodes only, no data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import slicer
+
+from SpatialRegularizationLib.evaluation.pixels import DIFFERENCE, GRAY, VOLUME_CHANGE, WEIGHT, ColorMap
+
+LENGTH = ColorMap(("#0b0924", "#4a1079", "#a5317e", "#f1605d", "#fec287", "#fcfdbf"))
+"""For lengths: lightness only rises, and no color is that of λ."""
+FOLD_COLOR = (0.88, 0.0, 0.0)
+MAPS = {"Weight": WEIGHT, "VolumeChange": VOLUME_CHANGE, "Difference": DIFFERENCE, "Length": LENGTH, "Gray": GRAY}
+"""Name of a color node → its colors, the same as in report.html."""
+PREFIX = "SpatialRegularization"
+GRID_LINES = {False: 28, True: 14}
+"""Lines along the longest edge of the image: in the slices, and in 3-D."""
+LINE_SHARE = 0.0028
+"""Thickness of a line in 3-D as a share of the longest edge."""
+LABELS = 5
+"""Numbers beside a color legend; odd, so that the middle of a diverging map has one."""
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How one map is colored.
+
+    Args:
+        colors: key of `MAPS`.
+        low, high: values of the first and last color.
+        title: of the legend, with the unit.
+    """
+
+    colors: str
+    low: float
+    high: float
+    title: str
+
+
+def color_node(scene: Any, name: str) -> Any:
+    """The color table of `MAPS`, one per scene; saved with it."""
+    tag = f"{PREFIX}{name}"
+    found = scene.GetSingletonNode(tag, "vtkMRMLColorTableNode")
+    if found is not None:
+        return found
+    node = slicer.vtkMRMLColorTableNode()
+    node.SetSingletonTag(tag)
+    node.SetName(tag)
+    node.SetTypeToUser()
+    colors = MAPS[name].palette()[:-1] / 255.0
+    node.SetNumberOfColors(len(colors))
+    for n, color in enumerate(colors):
+        node.SetColor(n, str(n), *color, 1.0)
+    return scene.AddNode(node)
+
+
+def fold_color_node(scene: Any) -> Any:
+    """The color table of the label map of folds: 0 transparent, 1 red."""
+    tag = f"{PREFIX}Folds"
+    found = scene.GetSingletonNode(tag, "vtkMRMLColorTableNode")
+    if found is not None:
+        return found
+    node = slicer.vtkMRMLColorTableNode()
+    node.SetSingletonTag(tag)
+    node.SetName(tag)
+    node.SetTypeToUser()
+    node.SetNumberOfColors(2)
+    node.SetColor(0, "no fold", 0, 0, 0, 0)
+    node.SetColor(1, "fold", *FOLD_COLOR, 1)
+    return scene.AddNode(node)
+
+
+def color_volume(volume: Any, scale: Scale, threshold: tuple[float, float] | None) -> None:
+    """Color a scalar volume by a scale; values outside the threshold are not shown."""
+    if volume.GetDisplayNode() is None:
+        volume.CreateDefaultDisplayNodes()
+    display = volume.GetDisplayNode()
+    modifying = display.StartModify()
+    display.SetAndObserveColorNodeID(color_node(volume.GetScene(), scale.colors).GetID())
+    display.SetAutoWindowLevel(False)
+    display.SetWindowLevelMinMax(scale.low, scale.high)
+    display.SetAutoThreshold(False)
+    display.SetApplyThreshold(threshold is not None)
+    if threshold is not None:
+        display.SetThreshold(*threshold)
+    display.EndModify(modifying)
+
+
+def show_legend(volume: Any, scale: Scale) -> None:
+    """A color legend in the views that show the volume."""
+    legend = slicer.modules.colors.logic().AddDefaultColorLegendDisplayNode(volume)
+    modifying = legend.StartModify()
+    legend.SetTitleText(scale.title)
+    legend.SetNumberOfLabels(LABELS)
+    legend.SetLabelFormat("%.3g")
+    legend.SetSize(0.12, 0.5)
+    legend.SetPosition(0.98, 0.5)
+    legend.SetVisibility(True)
+    legend.EndModify(modifying)
+
+
+def hide_legend(volume: Any) -> None:
+    """Remove the legend of a volume, where it has one."""
+    legend = slicer.modules.colors.logic().GetColorLegendDisplayNode(volume)
+    if legend is not None:
+        volume.GetScene().RemoveNode(legend)
+
+
+def show_grid(transform: Any, region: Any, *, slices: bool, views: bool) -> None:
+    """The deformation as a bent grid.
+
+    Slicer draws it in the sense in which it moves points: a straight grid on the moving image, carried to the fixed image.
+
+    Args:
+        transform: transform node.
+        region: volume over which the grid is drawn.
+        slices, views: in the slice views (2-D), in the 3-D views.
+    """
+    if transform.GetDisplayNode() is None:
+        if not (slices or views):
+            return
+        transform.CreateDefaultDisplayNodes()
+    display = transform.GetDisplayNode()
+    modifying = display.StartModify()
+    longest = max(_extents(region))
+    display.SetVisualizationMode(display.VIS_MODE_GRID)
+    display.SetAndObserveRegionNode(region)
+    display.SetGridSpacingMm(longest / GRID_LINES[views])
+    display.SetGridResolutionMm(longest / GRID_LINES[views] / 4)
+    display.SetGridLineDiameterMm(longest * LINE_SHARE)
+    display.SetGridScalePercent(100)
+    display.SetGridShowNonWarped(False)
+    display.SetVisibility2D(slices)
+    display.SetVisibility3D(views)
+    display.SetVisibility(slices or views)
+    display.EndModify(modifying)
+
+
+def composites(scene: Any) -> Iterator[Any]:
+    """The nodes that say what the slice views show."""
+    for n in range(scene.GetNumberOfNodesByClass("vtkMRMLSliceCompositeNode")):
+        yield scene.GetNthNodeByClass(n, "vtkMRMLSliceCompositeNode")
+
+
+def slice_nodes(scene: Any) -> Iterator[Any]:
+    """The nodes that say where the slice views are."""
+    for n in range(scene.GetNumberOfNodesByClass("vtkMRMLSliceNode")):
+        yield scene.GetNthNodeByClass(n, "vtkMRMLSliceNode")
+
+
+def _extents(volume: Any) -> list[float]:
+    return [n * s for n, s in zip(volume.GetImageData().GetDimensions(), volume.GetSpacing(), strict=True)]
