@@ -1,6 +1,6 @@
 """PySide6 dressed as PythonQt, so that the panel's own code runs without the desktop application.
 
-    qt, ctk = qt_layer.install(slicer)          # `import qt`, `import ctk`, slicer.qMRML… and slicer.util.loadUI work from here on
+    qt, ctk = qt_layer.install(slicer)          # `import qt`, `import ctk`, slicer.qMRML… and slicer.util.loadUI work then
     qt_layer.wait_until(lambda: done, seconds=20)
     assert qt_layer.misspelt() == []            # nothing was set that no Qt class has
 
@@ -31,6 +31,8 @@ from PySide6 import QtCore, QtGui, QtUiTools, QtWidgets
 
 _MODULES = (QtCore, QtGui, QtWidgets)
 _HOOK = ("connect", "disconnect")
+UNDRESSED = ("sizeHint", "minimumSizeHint", "pos", "size", "rect", "geometry")
+"""Qt itself calls these on classes made in Python; they stay methods."""
 _seen: weakref.WeakSet = weakref.WeakSet()
 _numbers = {"int": int, "bool": bool, "double": float, "QString": str}
 
@@ -116,14 +118,25 @@ class Loader:
         unknown = {e.get("class") for e in root.iter("widget")} - set(loader.availableWidgets())
         if unknown:
             raise ValueError(f"{file.fileName()} has unknown widget classes: {sorted(unknown)}.")
-        widget = loader.load(file, parent)
+        wires = list(root.iter("connection"))
+        widget = loader.load(_without_connections(root), parent)
         named = {child.objectName: _hooked(child) for child in [widget, *widget.findChildren(QtWidgets.QWidget)]}
         widget._kept = list(named.values())
         _check_properties(root, named)
-        for wire in root.iter("connection"):
+        for wire in wires:
             sender, receiver = named[wire.findtext("sender")], named[wire.findtext("receiver")]
             _connect(sender, wire.findtext("signal"), getattr(receiver, wire.findtext("slot").partition("(")[0]))
         return widget
+
+
+def _without_connections(root: ElementTree.Element) -> QtCore.QBuffer:
+    """The file without its connections: Qt would look for C++ signals that the stand-ins do not have."""
+    for block in root.findall("connections"):
+        root.remove(block)
+    buffer = QtCore.QBuffer()
+    buffer.setData(ElementTree.tostring(root))
+    buffer.open(QtCore.QIODevice.OpenModeFlag.ReadOnly)
+    return buffer
 
 
 def _check_properties(root: ElementTree.Element, named: dict[str, QtWidgets.QWidget]) -> None:
@@ -149,8 +162,8 @@ def _dress() -> None:
         meta = kind.__dict__.get("staticMetaObject")
         for index in range(meta.propertyOffset(), meta.propertyCount()) if meta is not None else ():
             name = meta.property(index).name()
-            if kind is QtWidgets.QWidget and name in ("pos", "size", "rect", "geometry"):
-                continue  # layouts of PySide6 itself call these
+            if name in UNDRESSED:
+                continue
             setattr(kind, name, _QtProperty(name, kind.__dict__.get(name)))
     QtCore.QObject.name = _QtProperty("objectName", None)
     QtCore.QObject.className = lambda self: self.metaObject().className()

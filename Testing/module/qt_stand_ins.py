@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from PySide6 import QtCore, QtGui, QtWidgets
+from PySide6 import QtCore, QtWidgets
 from PySide6.QtCore import Property, Signal
 
 
@@ -26,7 +26,7 @@ class qMRMLWidget(QtWidgets.QWidget):
         return self._scene
 
 
-class ctkCollapsibleButton(QtWidgets.QAbstractButton):
+class ctkCollapsibleButton(QtWidgets.QGroupBox):
     """A section with a title; a collapsed one hides its children."""
 
     SIGNALS = ("contentsCollapsed(bool)",)
@@ -35,10 +35,7 @@ class ctkCollapsibleButton(QtWidgets.QAbstractButton):
 
     def __init__(self, *values: Any) -> None:
         super().__init__(*[v for v in values if isinstance(v, QtWidgets.QWidget)])
-        self.setCheckable(True)
-        self.setChecked(True)
-        self.setContentsMargins(0, 24, 0, 0)
-        QtCore.QObject.setProperty(self, "text", next((v for v in values if isinstance(v, str)), ""))
+        self.setTitle(next((v for v in values if isinstance(v, str)), ""))
 
     def _set(self, collapsed: bool) -> None:
         self._collapsed = collapsed
@@ -49,13 +46,7 @@ class ctkCollapsibleButton(QtWidgets.QAbstractButton):
         self.contentsCollapsed.emit(collapsed)
 
     collapsed = Property(bool, lambda self: self._collapsed, _set)
-
-    def paintEvent(self, event: QtGui.QPaintEvent) -> None:
-        painter = QtGui.QPainter(self)
-        painter.fillRect(0, 0, self.width, 22, QtGui.QColor("#d9dde3"))
-        painter.setPen(QtGui.QColor("#202020"))
-        painter.drawText(8, 16, ("▸ " if self._collapsed else "▾ ") + self.text)
-        painter.end()
+    text = Property(str, lambda self: self.title, lambda self, v: self.setTitle(v))
 
 
 class ctkSliderWidget(QtWidgets.QWidget):
