@@ -11,7 +11,7 @@ from ..training.tuning.drawings import Axis, Chart
 from ..training.tuning.ranges import Range
 from ..zoo.card import ModelCard
 from ..zoo.record import StudyRecord, TrainingRecord
-from .model_words import card_rows, data_words, duration_words, lattice_words, study_rows, study_title
+from .model_words import card_rows, duration_words, lattice_words, study_rows, study_title
 
 CURVES = {
     "train_total": "Training energy",
@@ -36,8 +36,6 @@ def model_page(card: ModelCard, model: RegistrationModel, *, shipped: bool) -> s
     if best is not None:
         cards.append(Card("Validation Dice", f"{best:.3f}", "mean over labels and pairs"))
     sections = [Section("What it is", "", _rows(card_rows(card, model, shipped=shipped))), _limits(card)]
-    if card.data:
-        sections.append(Section("Data", "What it was trained and chosen on.", _list([data_words(d) for d in card.data])))
     if card.training is not None:
         sections.append(_training(card.training))
     if card.studies:
@@ -62,20 +60,21 @@ def _limits(card: ModelCard) -> Section:
 
 
 def _training(training: TrainingRecord) -> Section:
-    drawn = [_curve(title, training.curves[name]) for name, title in CURVES.items() if name in training.curves]
+    epochs = training.curves.get("epoch", ())
+    drawn = [_curve(title, epochs, training.curves[name]) for name, title in CURVES.items() if name in training.curves]
     where = f" on {training.machine}" if training.machine else ""
     content = f'<div class="maps">{"".join(drawn)}</div>'
     return Section("Training", f"It took {duration_words(training.seconds)}{where}. Curves over the epochs.", content)
 
 
-def _curve(title: str, values: Sequence[float | None]) -> str:
+def _curve(title: str, epochs: Sequence[float | None], values: Sequence[float | None]) -> str:
     """A line over the epochs; nothing for a curve of fewer than two points."""
-    points = [(float(n), value) for n, value in enumerate(values, 1) if value is not None]
+    points = [(epoch, value) for epoch, value in zip(epochs, values, strict=False) if epoch is not None and value is not None]
     if len(points) < 2:
         return ""
     low, high = min(y for _, y in points), max(y for _, y in points)
     room = 0.06 * (high - low) or max(abs(high), 1.0) * 0.01
-    chart = Chart(Axis("epoch", Range(1.0, points[-1][0])), Axis(title, Range(low - room, high + room)), (460, 260))
+    chart = Chart(Axis("epoch", Range(points[0][0], points[-1][0])), Axis(title, Range(low - room, high + room)), (460, 260))
     return f"<figure>{chart.drawn(chart.line(points, 'so-far'), title)}</figure>"
 
 

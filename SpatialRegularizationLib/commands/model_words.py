@@ -10,17 +10,17 @@ from ..zoo.card import ModelCard
 from ..zoo.record import StudyRecord, TrainingRecord
 
 STUDY_FIGURES = {
-    "dice": "Dice",
-    "hd95_mm": "HD95 (mm)",
-    "tre_mm": "TRE (mm)",
-    "mind": "MIND",
-    "folding_percent": "folds (%)",
-    "ndv_percent": "NDV (%)",
-    "sd_log_j": "SDlogJ",
-    "seconds": "time (s)",
-    "peak_memory_mb": "memory (MB)",
+    "dice": ("Dice", ".3f"),
+    "hd95_mm": ("HD95 (mm)", ".2f"),
+    "tre_mm": ("TRE (mm)", ".2f"),
+    "mind": ("MIND", ".3f"),
+    "folding_percent": ("folds (%)", ".3g"),
+    "ndv_percent": ("NDV (%)", ".3g"),
+    "sd_log_j": ("SDlogJ", ".3f"),
+    "seconds": ("time (s)", ".3g"),
+    "peak_memory_mb": ("memory (MB)", ".0f"),
 }
-"""Figures of studies that a card shows, and how they are called; others are in its JSON file."""
+"""Figures of studies that a card shows: title and format; others are in its JSON file."""
 
 
 def card_lines(card: ModelCard, model: RegistrationModel, *, shipped: bool) -> list[str]:
@@ -87,8 +87,8 @@ def study_title(study: StudyRecord) -> str:
 def study_rows(study: StudyRecord) -> list[tuple[str, ...]]:
     """Head and one line for each method, with the figures that any of them has."""
     shown = [name for name in STUDY_FIGURES if any(name in figures for figures in study.methods.values())]
-    head = ("method", *(STUDY_FIGURES[name] for name in shown))
-    return [head, *((method, *(_number(figures.get(name)) for name in shown)) for method, figures in study.methods.items())]
+    head = ("method", *(STUDY_FIGURES[name][0] for name in shown))
+    return [head, *((method, *(_mean(figures, name) for name in shown)) for method, figures in study.methods.items())]
 
 
 def lattice_words(card: ModelCard) -> str:
@@ -115,9 +115,9 @@ def table(rows: Sequence[tuple[str, ...]]) -> list[str]:
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 
 
-def _number(numbers: Mapping[str, float | None] | None) -> str:
-    mean = None if numbers is None else numbers["mean"]
-    return "–" if mean is None else f"{mean:.4g}"
+def _mean(figures: Mapping[str, Mapping[str, float | None]], name: str) -> str:
+    mean = figures[name]["mean"] if name in figures else None
+    return "–" if mean is None else format(mean, STUDY_FIGURES[name][1])
 
 
 def _condition(h: Hyperparameter) -> str:
