@@ -22,7 +22,7 @@ from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 
 from SpatialRegularizationLib.geometry.grid import Grid
 
-from .arrays import array_of_matrix, matrix_of, vtk_image, voxels_of
+from .arrays import array_of_matrix, matrix_of, voxels_of, vtk_image
 
 FLIP = np.diag([-1.0, -1.0, 1.0, 1.0])
 
@@ -171,6 +171,18 @@ def set_transform(
     node.SetAndObserveTransformFromParent(_phi(np.asarray(affine, dtype=np.float64), displacement, grid, composite))
 
 
+def total_displacement(affine: np.ndarray, displacement: np.ndarray, grid: Grid) -> np.ndarray:
+    """φ(x) - x = B (x + d(x)) - x on the grid of d: (3, i, j, k) float32, mm LPS."""
+    total = np.empty(displacement.shape, dtype=np.float32)
+    # in planes, because positions are float64
+    linear, axes = affine[:3, :3], np.meshgrid(*[np.arange(n) for n in grid.shape[1:]], indexing="ij")
+    for i in range(grid.shape[0]):
+        x = grid.index_to_point(np.stack([np.full_like(axes[0], i), *axes], axis=-1))
+        moved = (x + np.moveaxis(displacement[:, i], 0, -1)) @ linear.T + affine[:3, 3]
+        total[:, i] = np.moveaxis(moved - x, -1, 0)
+    return total
+
+
 def initial_affine(node: Any) -> np.ndarray:
     """B (4x4) of the linear transform that one would put the moving volume under: fixed points to moving points.
 
@@ -221,21 +233,30 @@ def oriented_image(image: Image) -> Any:
     return data
 
 
-def points_of(markups: Any) -> tuple[np.ndarray, tuple[str, ...]]:
+def positions_of(node: Any, *, below: Any = None) -> np.ndarray:
+    """Points (n, 3) of a model, or placed control points of markups, in the world."""
+    if not node.IsA("vtkMRMLModelNode"):
+        return points_of(node, below=below)[0]
+    mesh = node.GetMesh()
+    if mesh is None or mesh.GetNumberOfPoints() == 0:
+        return np.zeros((0, 3))
+    return _moved(vtk_to_numpy(mesh.GetPoints().GetData()).astype(np.float64), parent_to_world(node, below=below))
+
+
+def points_of(markups: Any, *, below: Any = None) -> tuple[np.ndarray, tuple[str, ...]]:
     """Placed control points of a markups node: positions (n, 3) in the world, and their labels.
 
     Raises:
         ValueError: a parent that is not linear.
     """
-    world = parent_to_world(markups)
+    world = parent_to_world(markups, below=below)
     placed = [
         n
         for n in range(markups.GetNumberOfControlPoints())
         if markups.GetNthControlPointPositionStatus(n) == slicer.vtkMRMLMarkupsNode.PositionDefined
     ]
     own = np.array([markups.GetNthControlPointPosition(n) for n in placed], dtype=np.float64).reshape(-1, 3)
-    own = own @ FLIP[:3, :3]
-    return own @ world[:3, :3].T + world[:3, 3], tuple(markups.GetNthControlPointLabel(n) for n in placed)
+    return _moved(own, world), tuple(markups.GetNthControlPointLabel(n) for n in placed)
 
 
 def mapped(transform: Any, points: np.ndarray) -> np.ndarray:
@@ -245,6 +266,20 @@ def mapped(transform: Any, points: np.ndarray) -> np.ndarray:
     moved.SetDataTypeToDouble()
     transform.TransformPoints(given, moved)
     return vtk_to_numpy(moved.GetData()).reshape(-1, 3) @ FLIP[:3, :3]
+
+
+def pushing(phi: Any, parent: np.ndarray) -> Any:
+    """The VTK transform that moves data with linear parents (4x4, as of `parent_to_world`) through φ⁻¹ into the world."""
+    push = vtk.vtkGeneralTransform()
+    push.PostMultiply()
+    push.Concatenate(matrix_of(FLIP @ parent @ FLIP))
+    push.Concatenate(phi.GetInverse())
+    return push
+
+
+def set_parent_matrix(node: Any, matrix: np.ndarray) -> None:
+    """Make a transform node linear, with this matrix (4x4) to its parent."""
+    node.SetMatrixTransformToParent(matrix_of(FLIP @ matrix @ FLIP))
 
 
 def pulled(image: Image, phi: Any, grid: Grid, *, nearest: bool, fill: float) -> Image:
@@ -285,22 +320,11 @@ def _phi(affine: np.ndarray, displacement: np.ndarray | None, grid: Grid | None,
     if np.array_equal(affine, np.eye(4)):
         return _field(displacement, grid)
     if not composite:
-        return _field(_total(affine, displacement, grid), grid)
+        return _field(total_displacement(affine, displacement, grid), grid)
     general = vtk.vtkGeneralTransform()  # pre-multiply: what is concatenated last acts first
     general.Concatenate(matrix_of(FLIP @ affine @ FLIP))
     general.Concatenate(_field(displacement, grid))
     return general
-
-
-def _total(affine: np.ndarray, displacement: np.ndarray, grid: Grid) -> np.ndarray:
-    """B (x + d(x)) - x on the grid, float32; in planes, because positions are float64."""
-    total = np.empty(displacement.shape, dtype=np.float32)
-    linear, axes = affine[:3, :3], np.meshgrid(*[np.arange(n) for n in grid.shape[1:]], indexing="ij")
-    for i in range(grid.shape[0]):
-        x = grid.index_to_point(np.stack([np.full_like(axes[0], i), *axes], axis=-1))
-        moved = (x + np.moveaxis(displacement[:, i], 0, -1)) @ linear.T + affine[:3, 3]
-        total[:, i] = np.moveaxis(moved - x, -1, 0)
-    return total
 
 
 def _field(displacement: np.ndarray, grid: Grid) -> Any:
@@ -329,6 +353,11 @@ def _image_data(volume: Any) -> Any:
     if data is None or data.GetPointData().GetScalars() is None or 0 in data.GetDimensions():
         raise ValueError(f"{volume.GetName()} holds no voxels: load an image into it, or choose another volume.")
     return data
+
+
+def _moved(ras: np.ndarray, world: np.ndarray) -> np.ndarray:
+    """Points (n, 3) RAS of a node's own frame, in the world, LPS."""
+    return ras @ FLIP[:3, :3] @ world[:3, :3].T + world[:3, 3]
 
 
 def _flipped(matrix: Any) -> np.ndarray:

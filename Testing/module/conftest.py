@@ -5,18 +5,22 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[2] / "SpatialRegularization")]
+if TYPE_CHECKING:
+    from slicer_scene import Application
 
-from slicer_scene import Application, fresh_scene
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[2] / "SpatialRegularization")]
 
 
 @pytest.fixture
 def scene() -> Iterator[Application]:
     """A fresh scene, installed as that of the process; skips where slicer-core is absent."""
     pytest.importorskip("slicer", reason="needs the slicer-core package")
+    from slicer_scene import fresh_scene  # late: the folder of this file is on the path only now
+
     made = fresh_scene()
     yield made
     made.mrml.Clear(True)

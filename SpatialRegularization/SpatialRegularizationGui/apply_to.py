@@ -1,0 +1,169 @@
+"""A transform applied to further nodes: volumes, label maps, segmentations, markups, models, and sequences of them.
+
+Applied means: what belongs to the moving image comes to lie where the fixed image is (with `inverse` the other way). A
+node is either put under the transform, which can be undone by taking it out, or hardened: it gets new voxels or points.
+Hardened images keep their own axes and spacing, on a lattice as large as they have become, or take the grid of a
+reference. Segmentations are hardened voxel by voxel here, because Slicer's own hardening crops oblique ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from .hardening import browsers_of, harden_node
+from .scene import from_world, parent_to_world, set_parent_matrix
+from .snapshot import Snapshot
+
+KINDS = ("vtkMRMLScalarVolumeNode", "vtkMRMLSegmentationNode", "vtkMRMLMarkupsNode", "vtkMRMLModelNode", "vtkMRMLSequenceNode")
+"""Classes of nodes (and what is derived from them) that a transform can be applied to."""
+INVERSE_OF = "SpatialRegularization.InverseOf"
+CARRIED_PARENT = "SpatialRegularization.CarriedParent"
+
+
+@dataclass(frozen=True)
+class Applied:
+    """What was done.
+
+    Args:
+        nodes: that were moved, in the order given.
+        notes: sentences for the user, such as points without an exact origin.
+        snapshot: `snapshot.restore()` takes it back.
+    """
+
+    nodes: tuple[Any, ...]
+    notes: tuple[str, ...]
+    snapshot: Snapshot
+
+
+def can_apply(node: Any) -> str:
+    """ "" where a transform can be applied to the node, or the sentence that says why not."""
+    if node is None:
+        return "Select something to apply the transform to."
+    if not any(node.IsA(kind) for kind in KINDS):
+        return (
+            f"{node.GetName()} is a {node.GetNodeTagName()}: choose volumes, label maps, segmentations, markups, models or "
+            "sequences of them."
+        )
+    if node.IsA("vtkMRMLSequenceNode"):
+        if node.GetNumberOfDataNodes() == 0:
+            return f"{node.GetName()} is a sequence without frames: load or record some."
+        return can_apply(node.GetNthDataNode(0))
+    return ""
+
+
+def apply_to(
+    transform: Any, nodes: Sequence[Any], *, inverse: bool = False, harden: bool = False, reference: Any = None
+) -> list[Any]:
+    """Apply a transform to nodes; arguments and errors as `apply_with_notes`. Returns the nodes."""
+    return list(apply_with_notes(transform, nodes, inverse=inverse, harden=harden, reference=reference).nodes)
+
+
+def apply_with_notes(
+    transform: Any, nodes: Sequence[Any], *, inverse: bool = False, harden: bool = False, reference: Any = None
+) -> Applied:
+    """Apply a transform to nodes: all of them, or none is changed.
+
+    Args:
+        transform: φ, fixed to moving in the sense of resampling: the output of a registration, or any transform node.
+        nodes: linear parents are kept (not hardened) or taken along (hardened); the transform itself may be among them.
+        inverse: from the fixed to the moving space.
+        harden: new voxels and points; otherwise the nodes are put under the transform (of a sequence its proxy is).
+        reference: a volume on whose grid hardened volumes and segmentations shall lie.
+
+    Raises:
+        ValueError: one sentence: something that cannot be moved, or only in another way.
+    """
+    if transform is None:
+        raise ValueError("Select a transform to apply.")
+    wrong = [sentence for sentence in map(can_apply, nodes or [None]) if sentence]
+    if wrong:
+        raise ValueError(wrong[0])
+    if reference is not None and not harden:
+        raise ValueError("A reference grid is for hardened results: harden, or leave the reference out.")
+    snapshot = Snapshot(transform.GetScene())
+    notes: list[str] = []
+    try:
+        for node in nodes:
+            if harden:
+                notes += harden_node(node, transform, snapshot, inverse=inverse, reference=reference)
+            else:
+                _put_under(node, transform, snapshot, inverse)
+    except BaseException:
+        snapshot.restore()
+        raise
+    return Applied(tuple(nodes), tuple(notes), snapshot)
+
+
+def refresh_inverse(transform: Any, snapshot: Snapshot) -> None:
+    """After a transform has changed: the inverse node that was made of it follows."""
+    inverse = _inverse_node(transform)
+    if inverse is not None:
+        snapshot.keep(inverse)
+        inverse.SetAndObserveTransformToParent(from_world(transform))
+
+
+def _put_under(node: Any, transform: Any, snapshot: Snapshot, inverse: bool) -> None:
+    target = _inverse(transform, snapshot) if inverse else transform
+    for shown in _proxies(node) if node.IsA("vtkMRMLSequenceNode") else [node]:
+        if _is_under(shown, target):
+            continue
+        snapshot.keep(shown)
+        parent = shown.GetParentTransformNode()
+        shown.SetAndObserveTransformNodeID((target if parent is None else _carrier(shown, target, snapshot)).GetID())
+
+
+def _is_under(node: Any, transform: Any) -> bool:
+    parent = node.GetParentTransformNode()
+    while parent is not None and parent is not transform:
+        parent = parent.GetParentTransformNode()
+    return parent is not None
+
+
+def _carrier(node: Any, target: Any, snapshot: Snapshot) -> Any:
+    """A linear transform under `target` that does what the parents of the node do: they move first, then the target.
+
+    The parents themselves stay where they are, with everything else that is under them.
+    """
+    parent = node.GetParentTransformNode()
+    matrix = parent_to_world(node)
+    for other in _nodes_of(node.GetScene(), "vtkMRMLLinearTransformNode"):
+        if other.GetNodeReference(CARRIED_PARENT) is parent and other.GetParentTransformNode() is target:
+            snapshot.keep(other)
+            set_parent_matrix(other, matrix)
+            return other
+    made = snapshot.make("vtkMRMLLinearTransformNode", f"{parent.GetName()} under {target.GetName()}")
+    made.SetNodeReferenceID(CARRIED_PARENT, parent.GetID())
+    set_parent_matrix(made, matrix)
+    made.SetAndObserveTransformNodeID(target.GetID())
+    return made
+
+
+def _inverse(transform: Any, snapshot: Snapshot) -> Any:
+    """The node that holds φ⁻¹: made once, and kept up to date."""
+    node = _inverse_node(transform)
+    if node is None:
+        node = snapshot.make("vtkMRMLTransformNode", f"{transform.GetName()} (inverse)")
+        node.SetNodeReferenceID(INVERSE_OF, transform.GetID())
+    else:
+        snapshot.keep(node)
+    node.SetAndObserveTransformToParent(from_world(transform))
+    return node
+
+
+def _inverse_node(transform: Any) -> Any:
+    nodes = _nodes_of(transform.GetScene(), "vtkMRMLTransformNode")
+    return next((node for node in nodes if node.GetNodeReference(INVERSE_OF) is transform), None)
+
+
+def _proxies(sequence: Any) -> list[Any]:
+    proxies = [browser.GetProxyNode(sequence) for browser in browsers_of(sequence)]
+    proxies = [proxy for proxy in proxies if proxy is not None]
+    if not proxies:
+        raise ValueError(f"{sequence.GetName()} is shown by no sequence browser: open it in one, or harden.")
+    return proxies
+
+
+def _nodes_of(scene: Any, kind: str) -> list[Any]:
+    return [scene.GetNthNodeByClass(n, kind) for n in range(scene.GetNumberOfNodesByClass(kind))]

@@ -1,0 +1,197 @@
+"""The nodes of a request as files of a job folder, and the sentences about what is missing or wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .labels import label_image, label_values, mask_image
+from .request import OUTPUT_NAMES, RegistrationRequest
+from .scene import Image, describe_volume, image_of, initial_affine, points_of
+
+SIDES = ("fixed", "moving")
+
+
+def check_inputs(request: RegistrationRequest) -> None:
+    """Refuses a request that cannot be run; reads no voxels.
+
+    Raises:
+        ValueError: one sentence that says what is missing or wrong, and the remedy.
+    """
+    for side in SIDES:
+        if getattr(request, side) is None:
+            raise ValueError(f"Select a {side} volume.")
+    if request.fixed is request.moving:
+        raise ValueError(f"Fixed and moving volume are both {request.fixed.GetName()}: select two different volumes.")
+    _check_outputs(request)
+    below = request.outputs.transform
+    for side in SIDES:
+        facts = describe_volume(getattr(request, side), below=below if side == "moving" else None)
+        if facts.sentence:
+            raise ValueError(facts.sentence)
+    _check_initial(request)
+    for kind in ("labels", "points"):
+        given = [side for side in SIDES if getattr(request, f"{side}_{kind}") is not None]
+        if len(given) == 1:
+            other = SIDES[1 - SIDES.index(given[0])]
+            raise ValueError(f"There are {given[0]} {kind} but no {other} ones: select both or none.")
+    if request.fixed_labels is not None:
+        label_values([request.fixed_labels, request.moving_labels])
+    if request.fixed_points is not None:
+        paired_points(request.fixed_points, request.moving_points)
+
+
+def export_inputs(request: RegistrationRequest, folder: Path) -> dict[str, Path]:
+    """Write what the nodes hold into an existing folder, everything in the world, mm LPS.
+
+    Args:
+        request: checked by `check_inputs`.
+        folder: of the job.
+
+    Returns:
+        Name of a field of the request → file; fields without a node are left out. Images are .nrrd without compression,
+        points .csv, the initial transform .tfm.
+
+    Raises:
+        ValueError: an empty mask, labels that are no labels.
+        OSError: the folder cannot be written to.
+    """
+    below = request.outputs.transform
+    values = None
+    if request.fixed_labels is not None:
+        values = label_values([request.fixed_labels, request.moving_labels])
+    paths = {}
+    for side in SIDES:
+        image = image_of(getattr(request, side), below=below if side == "moving" else None)
+        paths[side] = write_image(folder / f"{side}.nrrd", image)
+        mask, labels = (getattr(request, f"{side}_{kind}") for kind in ("mask", "labels"))
+        if mask is not None:
+            paths[f"{side}_mask"] = write_image(folder / f"{side}_mask.nrrd", mask_image(mask, image.grid, below=below))
+        if labels is not None:
+            made = label_image(labels, image.grid, values, below=below)
+            paths[f"{side}_labels"] = write_image(folder / f"{side}_labels.nrrd", made)
+    if request.fixed_points is not None:
+        pairs = paired_points(request.fixed_points, request.moving_points, below=below)
+        for side, positions in zip(SIDES, pairs, strict=True):
+            paths[f"{side}_points"] = _write_points(folder / f"{side}_points.csv", positions)
+    if request.initial is not None:
+        paths["initial"] = _write_affine(folder / "initial.tfm", initial_affine(request.initial))
+    return paths
+
+
+def label_names(request: RegistrationRequest) -> dict[int, str]:
+    """Value in the exported label maps → name of the segment, or of the color of a label map where it has one."""
+    if request.fixed_labels is None or request.moving_labels is None:
+        return {}
+    values = label_values([request.fixed_labels, request.moving_labels])
+    if values is not None:
+        return {value: name for name, value in values.items()}
+    display = request.fixed_labels.GetDisplayNode()
+    colors = display.GetColorNode() if display is not None else None
+    if colors is None:
+        return {}
+    found = np.unique(image_of(request.fixed_labels).values)
+    return {int(v): colors.GetColorName(int(v)) for v in found if 0 < v < colors.GetNumberOfColors()}
+
+
+def paired_points(fixed: Any, moving: Any, *, below: Any = None) -> tuple[np.ndarray, np.ndarray]:
+    """Corresponding positions (n, 3) of two markups nodes: by label where both have the same labels, else by order.
+
+    Raises:
+        ValueError: no points, or unequal numbers.
+    """
+    (fixed_at, fixed_names), (moving_at, moving_names) = points_of(fixed), points_of(moving, below=below)
+    if len(fixed_at) != len(moving_at) or len(fixed_at) == 0:
+        raise ValueError(
+            f"{fixed.GetName()} has {len(fixed_at)} placed points and {moving.GetName()} {len(moving_at)}: landmarks must "
+            "correspond one to one; remove the ones without a partner."
+        )
+    unique = len(set(fixed_names)) == len(fixed_names)
+    if unique and set(fixed_names) == set(moving_names):
+        order = [moving_names.index(name) for name in fixed_names]
+        return fixed_at, moving_at[order]
+    return fixed_at, moving_at
+
+
+def write_image(path: Path, image: Image) -> Path:
+    """An uncompressed .nrrd file, which the worker reads fastest; returns the path."""
+    import SimpleITK as sitk
+
+    made = sitk.GetImageFromArray(image.values.transpose(2, 1, 0))
+    made.SetSpacing(image.grid.spacing)
+    made.SetOrigin(image.grid.origin)
+    made.SetDirection([c for row in image.grid.direction for c in row])
+    try:
+        sitk.WriteImage(made, str(path), useCompression=False)
+    except RuntimeError as error:
+        raise OSError(f"{path} could not be written: free some space on this disk, or make its folder writable.") from error
+    return path
+
+
+def _write_points(path: Path, positions: np.ndarray) -> Path:
+    rows = [",".join(repr(float(c)) for c in position) for position in positions]
+    path.write_text("\n".join(["x,y,z", *rows]) + "\n", encoding="utf-8")
+    return path
+
+
+def _write_affine(path: Path, matrix: np.ndarray) -> Path:
+    import SimpleITK as sitk
+
+    affine = sitk.AffineTransform(matrix[:3, :3].ravel().tolist(), matrix[:3, 3].tolist())
+    sitk.WriteTransform(affine, str(path))
+    return path
+
+
+def _check_outputs(request: RegistrationRequest) -> None:
+    inputs = [request.fixed, request.moving, request.fixed_mask, request.moving_mask, request.fixed_labels]
+    inputs += [request.moving_labels, request.initial]
+    nodes = {name: node for name, node in request.outputs.nodes.items() if name in request.outputs.wanted}
+    for name in OUTPUT_NAMES:
+        node = nodes.get(name)
+        if node is None:
+            continue
+        if any(node is other for other in inputs):
+            raise ValueError(f"{node.GetName()} is an input and an output: choose another output, or create a new one.")
+        twins = [other for other, taken in nodes.items() if taken is node and other != name]
+        if twins:
+            raise ValueError(f"{node.GetName()} is chosen for two outputs ({name}, {twins[0]}): choose another one.")
+    transform = nodes.get("transform")
+    if transform is None:
+        return
+    if transform.GetParentTransformNode() is not None:
+        raise ValueError(
+            f"The output transform {transform.GetName()} is itself under {transform.GetParentTransformNode().GetName()}: take "
+            "it out from under that transform, or choose another one."
+        )
+    if transform.GetClassName() in ("vtkMRMLLinearTransformNode", "vtkMRMLBSplineTransformNode"):
+        raise ValueError(
+            f"{transform.GetName()} can hold no displacement field ({transform.GetNodeTagName()}): choose another output "
+            "transform, or create a new one."
+        )
+    if _is_under(request.fixed, transform):
+        raise ValueError(
+            f"The fixed volume {request.fixed.GetName()} is under the output transform {transform.GetName()}: take it out; only "
+            "the moving volume belongs there."
+        )
+
+
+def _check_initial(request: RegistrationRequest) -> None:
+    if request.initial is None:
+        return
+    initial_affine(request.initial)
+    if _is_under(request.moving, request.initial):
+        raise ValueError(
+            f"{request.moving.GetName()} is already under {request.initial.GetName()}, which would count twice: leave the "
+            "initial transform empty."
+        )
+
+
+def _is_under(node: Any, transform: Any) -> bool:
+    parent = node.GetParentTransformNode()
+    while parent is not None:
+        if parent is transform:
+            return True
+        parent = parent.GetParentTransformNode()
+    return False

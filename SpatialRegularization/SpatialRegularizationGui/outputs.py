@@ -1,0 +1,240 @@
+"""What a registration found, into the nodes of the user: all of it, or nothing is changed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import slicer
+
+from SpatialRegularizationLib.geometry.grid import Grid
+
+from .apply_to import refresh_inverse
+from .request import OUTPUT_NAMES, Outputs, RegistrationRequest
+from .scene import Image, set_image, set_transform, total_displacement
+from .snapshot import Snapshot
+
+PREFIX = "SpatialRegularization."
+"""Of every attribute that this extension writes into a scene."""
+ROLE = PREFIX + "Role"
+FOLDER = PREFIX + "Folder"
+NAMES = {
+    "transform": "{moving} to {fixed}",
+    "warped": "{moving} registered to {fixed}",
+    "lambda_map": "{moving} to {fixed}: lambda",
+    "jacobian": "{moving} to {fixed}: Jacobian",
+    "magnitude": "{moving} to {fixed}: displacement (mm)",
+}
+"""Names of nodes that are made here."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """A registration φ(x) = B (x + d(x)) as arrays.
+
+    Args:
+        affine: B, 4x4, mm LPS.
+        displacement: d (3, i, j, k), mm LPS, without B.
+        grid: where d lies.
+        images: of "warped", "lambda_map", "jacobian", "magnitude", those that there are.
+    """
+
+    affine: np.ndarray
+    displacement: np.ndarray
+    grid: Grid
+    images: Mapping[str, Image]
+
+    @classmethod
+    def from_folder(cls, folder: Path) -> Found:
+        """Of a result folder; raises ValueError where a file is missing or no part of a result."""
+        affine, displacement, grid = _read_transform(folder / "transform.h5")
+        files = {"warped": "warped.nii.gz", "lambda_map": "lambda.nrrd", "jacobian": "jacobian.nrrd"}
+        images = {name: Image(*_read_image(folder / file)) for name, file in files.items()}
+        total, lattice = _read_image(folder / "displacement.nrrd")
+        images["magnitude"] = Image(_length(total), lattice)
+        return cls(affine, displacement, grid, images)
+
+    @classmethod
+    def from_answer(cls, pair: Mapping[str, Any], arrays: Mapping[str, str]) -> Found:
+        """Of the worker's answers, whose arrays are mapped and read while the nodes are filled.
+
+        Args:
+            pair: of `load`: "shape", "index_to_lps_mm", "affine".
+            arrays: of `predict`: name → path of a .npy file.
+        """
+        affine = np.array(pair["affine"])
+        grid = Grid.from_affine(np.array(pair["index_to_lps_mm"]), tuple(pair["shape"]))
+        found = {name: np.load(path, mmap_mode="r") for name, path in arrays.items()}
+        names = {"warped": "warped", "lambda_map": "lambda", "jacobian": "jacobian"}
+        images = {name: Image(found[file][0], grid) for name, file in names.items() if file in found}
+        images["magnitude"] = Image(_length(total_displacement(affine, found["displacement"], grid)), grid)
+        return cls(affine, found["displacement"], grid, images)
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What `store` did.
+
+    Args:
+        outputs: with every node that now holds a result.
+        folder_item: of the subject hierarchy.
+        snapshot: `snapshot.restore()` takes it back.
+    """
+
+    outputs: Outputs
+    folder_item: int
+    snapshot: Snapshot
+
+
+def store(scene: Any, request: RegistrationRequest, found: Found, facts: Mapping[str, Any]) -> Stored:
+    """Fill the wanted nodes, make those that are missing, and put them into one folder with the settings.
+
+    A re-run updates the same nodes and the same folder.
+
+    Args:
+        scene: of the nodes.
+        request: names the pair and the outputs.
+        found: the registration.
+        facts: settings, model, version, figures, …: name → text, or anything that JSON can hold. Each is an attribute of
+            the transform and of the folder, `SpatialRegularization.<Name>`.
+
+    Raises:
+        ValueError: a node cannot hold its result; every node is as it was.
+    """
+    snapshot = Snapshot(scene)
+    try:
+        outputs, folder = _store(snapshot, request, found, facts)
+    except BaseException:
+        snapshot.restore()
+        raise
+    return Stored(outputs, folder, snapshot)
+
+
+def folder_of(node: Any) -> int:
+    """The folder of the subject hierarchy that a result node lies in, 0 where there is none."""
+    hierarchy = _hierarchy(node.GetScene())
+    item = hierarchy.GetItemByDataNode(node)
+    parent = hierarchy.GetItemParent(item) if item else 0
+    return parent if parent and hierarchy.HasItemAttribute(parent, FOLDER) else 0
+
+
+def _store(
+    snapshot: Snapshot, request: RegistrationRequest, found: Found, facts: Mapping[str, Any]
+) -> tuple[Outputs, int]:
+    pair = {"fixed": request.fixed.GetName(), "moving": request.moving.GetName()}
+    wanted = [name for name in OUTPUT_NAMES if name in request.outputs.wanted and (name == "transform" or name in found.images)]
+    nodes = {}
+    for name in wanted:
+        node = getattr(request.outputs, name)
+        if node is None:
+            kind = "vtkMRMLTransformNode" if name == "transform" else "vtkMRMLScalarVolumeNode"
+            node = snapshot.make(kind, NAMES[name].format(**pair))
+        else:
+            snapshot.keep(node)
+        nodes[name] = node
+        _fill(name, node, request, found, snapshot)
+        node.SetAttribute(ROLE, name)
+    folder = _folder(snapshot, nodes, "Registration of {moving} to {fixed}".format(**pair))
+    _note(request, nodes, folder, facts)
+    return replace(request.outputs, **nodes), folder
+
+
+def _fill(name: str, node: Any, request: RegistrationRequest, found: Found, snapshot: Snapshot) -> None:
+    if name != "transform":
+        set_image(node, found.images[name])
+        if node.GetDisplayNode() is None:
+            node.CreateDefaultDisplayNodes()
+        return
+    set_transform(node, found.affine, found.displacement, found.grid, composite=request.outputs.composite)
+    roles = slicer.vtkMRMLTransformNode
+    node.SetNodeReferenceID(roles.GetFixedNodeReferenceRole(), request.fixed.GetID())
+    node.SetNodeReferenceID(roles.GetMovingNodeReferenceRole(), request.moving.GetID())
+    refresh_inverse(node, snapshot)
+
+
+def _folder(snapshot: Snapshot, nodes: Mapping[str, Any], name: str) -> int:
+    """The folder of an earlier run of these nodes, or a new one; the nodes lie in it."""
+    if not nodes:
+        return 0
+    scene = next(iter(nodes.values())).GetScene()
+    hierarchy = _hierarchy(scene)
+    folder = next((item for item in map(folder_of, nodes.values()) if item), 0)
+    if folder:
+        snapshot.keep_item(folder)
+    else:
+        folder = snapshot.make_folder(name)
+        hierarchy.SetItemAttribute(folder, FOLDER, "1")
+    for node in nodes.values():
+        item = hierarchy.GetItemByDataNode(node)
+        if item:
+            hierarchy.SetItemParent(item, folder)
+        else:
+            hierarchy.CreateItem(folder, node)
+    return folder
+
+
+def _note(request: RegistrationRequest, nodes: Mapping[str, Any], folder: int, facts: Mapping[str, Any]) -> None:
+    """Provenance, on the folder and on the transform."""
+    noted = {"Fixed": request.fixed.GetName(), "Moving": request.moving.GetName(), **facts}
+    texts = {
+        PREFIX + name: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, sort_keys=True)
+        for name, value in noted.items()
+    }
+    for name, text in texts.items():
+        if folder:
+            _hierarchy(request.fixed.GetScene()).SetItemAttribute(folder, name, text)
+        if "transform" in nodes:
+            nodes["transform"].SetAttribute(name, text)
+
+
+def _length(vectors: np.ndarray) -> np.ndarray:
+    """|v| (i, j, k) of (3, i, j, k), float32."""
+    return np.sqrt(sum(np.square(part, dtype=np.float32) for part in vectors))
+
+
+def _hierarchy(scene: Any) -> Any:
+    return slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
+
+
+def _read_image(path: Path) -> tuple[np.ndarray, Grid]:
+    """Values (i, j, k) of a scalar image file, or (3, i, j, k) of a file of vectors, and where they lie."""
+    import SimpleITK as sitk
+
+    image = _opened(sitk.ReadImage, path)
+    return sitk.GetArrayFromImage(image).T, _grid(image)
+
+
+def _read_transform(path: Path) -> tuple[np.ndarray, np.ndarray, Grid]:
+    """B (4x4), d (3, i, j, k) and its grid of the composite in a result folder: affine map, and field acting first."""
+    import SimpleITK as sitk
+
+    affine, field = np.eye(4), None
+    read = _opened(sitk.ReadTransform, path)
+    composite = sitk.CompositeTransform(read) if read.GetTransformEnum() == sitk.sitkComposite else None
+    parts = [read] if composite is None else [composite.GetNthTransform(n) for n in range(composite.GetNumberOfTransforms())]
+    for part in parts:
+        if part.GetTransformEnum() == sitk.sitkDisplacementField:
+            field = sitk.DisplacementFieldTransform(part).GetDisplacementField()
+        else:
+            affine[:3, 3] = part.TransformPoint((0.0, 0.0, 0.0))
+            ends = [part.TransformPoint(axis) for axis in np.eye(3).tolist()]
+            affine[:3, :3] = (np.array(ends) - affine[:3, 3]).T
+    if field is None:
+        raise ValueError(f"{path.name} of the result holds no displacement field: run the registration again.")
+    return affine, sitk.GetArrayFromImage(field).T, _grid(field)
+
+
+def _opened(read: Any, path: Path) -> Any:
+    try:
+        return read(str(path))
+    except RuntimeError as error:
+        raise ValueError(f"{path.name} of the result is missing or damaged: run the registration again.") from error
+
+
+def _grid(image: Any) -> Grid:
+    direction = np.array(image.GetDirection()).reshape(3, 3)
+    return Grid(image.GetSize(), image.GetSpacing(), image.GetOrigin(), tuple(map(tuple, direction)))
