@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -40,7 +40,7 @@ class Found:
         affine: B, 4x4, mm LPS.
         displacement: d (3, i, j, k), mm LPS, without B.
         grid: where d lies.
-        images: of "warped", "lambda_map", "jacobian", "magnitude", those that there are.
+        images: of "warped", "lambda_map", "jacobian", those that there are.
     """
 
     affine: np.ndarray
@@ -48,31 +48,36 @@ class Found:
     grid: Grid
     images: Mapping[str, Image]
 
+    def magnitude(self) -> Image:
+        """|φ(x) - x| in mm, the affine map included."""
+        total = total_displacement(self.affine, self.displacement, self.grid)
+        return Image(np.sqrt(sum(np.square(part) for part in total)), self.grid)
+
     @classmethod
     def from_folder(cls, folder: Path) -> Found:
         """Of a result folder; raises ValueError where a file is missing or no part of a result."""
         affine, displacement, grid = _read_transform(folder / "transform.h5")
         files = {"warped": "warped.nii.gz", "lambda_map": "lambda.nrrd", "jacobian": "jacobian.nrrd"}
         images = {name: Image(*_read_image(folder / file)) for name, file in files.items()}
-        total, lattice = _read_image(folder / "displacement.nrrd")
-        images["magnitude"] = Image(_length(total), lattice)
         return cls(affine, displacement, grid, images)
 
     @classmethod
-    def from_answer(cls, pair: Mapping[str, Any], arrays: Mapping[str, str]) -> Found:
-        """Of the worker's answers, whose arrays are mapped and read while the nodes are filled.
+    def from_answer(cls, values: Mapping[str, Any]) -> Found:
+        """Of an answer of the worker, whose arrays are mapped and read only while the nodes are filled.
 
         Args:
-            pair: of `load`: "shape", "index_to_lps_mm", "affine".
-            arrays: of `predict`: name → path of a .npy file.
+            values: "arrays" (name → path of a .npy file: "displacement", and "warped", "lambda", "jacobian" where they are
+                wanted), "shape", "index_to_lps_mm" and "affine"; "warped_shape" and "warped_index_to_lps_mm" where the
+                warped image has another lattice.
         """
-        affine = np.array(pair["affine"])
-        grid = Grid.from_affine(np.array(pair["index_to_lps_mm"]), tuple(pair["shape"]))
-        found = {name: np.load(path, mmap_mode="r") for name, path in arrays.items()}
+        grid = Grid.from_affine(np.array(values["index_to_lps_mm"]), tuple(values["shape"]))
+        grids = {"warped": grid}
+        if "warped_shape" in values:
+            grids["warped"] = Grid.from_affine(np.array(values["warped_index_to_lps_mm"]), tuple(values["warped_shape"]))
+        found = {name: np.load(path, mmap_mode="r") for name, path in values["arrays"].items()}
         names = {"warped": "warped", "lambda_map": "lambda", "jacobian": "jacobian"}
-        images = {name: Image(found[file][0], grid) for name, file in names.items() if file in found}
-        images["magnitude"] = Image(_length(total_displacement(affine, found["displacement"], grid)), grid)
-        return cls(affine, found["displacement"], grid, images)
+        images = {name: Image(found[file][0], grids.get(name, grid)) for name, file in names.items() if file in found}
+        return cls(np.array(values["affine"]), found["displacement"], grid, images)
 
 
 @dataclass(frozen=True)
@@ -99,8 +104,8 @@ def store(scene: Any, request: RegistrationRequest, found: Found, facts: Mapping
         scene: of the nodes.
         request: names the pair and the outputs.
         found: the registration.
-        facts: settings, model, version, figures, …: name → text, or anything that JSON can hold. Each is an attribute of
-            the transform and of the folder, `SpatialRegularization.<Name>`.
+        facts: settings, model, version, figures, …: name → text, or anything that JSON can hold. Each becomes an attribute
+            of the transform and of the folder, such as "SpatialRegularization.Settings".
 
     Raises:
         ValueError: a node cannot hold its result; every node is as it was.
@@ -126,9 +131,9 @@ def _store(
     snapshot: Snapshot, request: RegistrationRequest, found: Found, facts: Mapping[str, Any]
 ) -> tuple[Outputs, int]:
     pair = {"fixed": request.fixed.GetName(), "moving": request.moving.GetName()}
-    wanted = [name for name in OUTPUT_NAMES if name in request.outputs.wanted and (name == "transform" or name in found.images)]
+    there = {"transform", "magnitude", *found.images}
     nodes = {}
-    for name in wanted:
+    for name in [name for name in OUTPUT_NAMES if name in request.outputs.wanted & there]:
         node = getattr(request.outputs, name)
         if node is None:
             kind = "vtkMRMLTransformNode" if name == "transform" else "vtkMRMLScalarVolumeNode"
@@ -145,7 +150,7 @@ def _store(
 
 def _fill(name: str, node: Any, request: RegistrationRequest, found: Found, snapshot: Snapshot) -> None:
     if name != "transform":
-        set_image(node, found.images[name])
+        set_image(node, found.magnitude() if name == "magnitude" else found.images[name])
         if node.GetDisplayNode() is None:
             node.CreateDefaultDisplayNodes()
         return
@@ -178,22 +183,27 @@ def _folder(snapshot: Snapshot, nodes: Mapping[str, Any], name: str) -> int:
 
 
 def _note(request: RegistrationRequest, nodes: Mapping[str, Any], folder: int, facts: Mapping[str, Any]) -> None:
-    """Provenance, on the folder and on the transform."""
+    """Provenance, on the folder and on the transform; that of an earlier run goes away."""
     noted = {"Fixed": request.fixed.GetName(), "Moving": request.moving.GetName(), **facts}
     texts = {
-        PREFIX + name: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, sort_keys=True)
+        PREFIX + name[:1].upper() + name[1:]: value if isinstance(value, str) else json.dumps(value, sort_keys=True)
         for name, value in noted.items()
     }
-    for name, text in texts.items():
-        if folder:
-            _hierarchy(request.fixed.GetScene()).SetItemAttribute(folder, name, text)
-        if "transform" in nodes:
-            nodes["transform"].SetAttribute(name, text)
+    hierarchy, transform = _hierarchy(request.fixed.GetScene()), nodes.get("transform")
+    if folder:
+        for name in _stale(hierarchy.GetItemAttributeNames(folder), texts):
+            hierarchy.RemoveItemAttribute(folder, name)
+        for name, text in texts.items():
+            hierarchy.SetItemAttribute(folder, name, text)
+    if transform is not None:
+        for name in _stale(transform.GetAttributeNames(), texts):
+            transform.RemoveAttribute(name)
+        for name, text in texts.items():
+            transform.SetAttribute(name, text)
 
 
-def _length(vectors: np.ndarray) -> np.ndarray:
-    """|v| (i, j, k) of (3, i, j, k), float32."""
-    return np.sqrt(sum(np.square(part, dtype=np.float32) for part in vectors))
+def _stale(names: Iterable[str], texts: Mapping[str, str]) -> list[str]:
+    return [name for name in names if name.startswith(PREFIX) and name not in {ROLE, FOLDER, *texts}]
 
 
 def _hierarchy(scene: Any) -> Any:

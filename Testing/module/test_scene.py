@@ -9,6 +9,8 @@ import numpy as np
 import physical
 import pytest
 import SimpleITK as sitk
+from slicer_nodes import FLIP, far, linear, rigid
+from slicer_nodes import volume as node_of
 
 from SpatialRegularizationLib.geometry import Grid
 
@@ -17,7 +19,6 @@ pytestmark = pytest.mark.slicer
 ORIENTATIONS = sorted(physical.DIRECTIONS)
 MOVING = dict(zip(ORIENTATIONS, [*ORIENTATIONS[1:], ORIENTATIONS[0]], strict=True))
 INNER = (slice(4, -4),) * 3
-FLIP = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
 @pytest.fixture
@@ -25,39 +26,6 @@ def gui(scene: Any) -> Any:
     from SpatialRegularizationGui import scene as module
 
     return module
-
-
-def far(a: np.ndarray, b: np.ndarray) -> float:
-    return float(np.abs(np.asarray(a, dtype=np.float64) - np.asarray(b, dtype=np.float64)).max())
-
-
-def node_of(scene: Any, grid: Grid, tmp_path: Path, name: str = "image", labels: bool = False) -> Any:
-    """A volume that Slicer read from a file that SimpleITK wrote: nothing of ours is in between."""
-    made = physical.label_map(grid).data[0].short() if labels else physical.image(grid).data[0].float()
-    sitk.WriteImage(physical.itk_image(made.numpy(), grid), str(tmp_path / f"{name}.nrrd"))
-    kind = "vtkMRMLLabelMapVolumeNode" if labels else "vtkMRMLScalarVolumeNode"
-    node = scene.read(kind, tmp_path / f"{name}.nrrd")
-    node.SetName(name)
-    return node
-
-
-def linear(scene: Any, matrix: np.ndarray, name: str = "linear") -> Any:
-    """A linear transform node whose matrix to its parent is `matrix` (LPS)."""
-    import vtk
-
-    node = scene.add("vtkMRMLLinearTransformNode", name)
-    made = vtk.vtkMatrix4x4()
-    made.DeepCopy((FLIP @ matrix @ FLIP).ravel().tolist())
-    node.SetMatrixTransformToParent(made)
-    return node
-
-
-def rigid(seed: int = 0) -> np.ndarray:
-    random = np.random.default_rng(seed)
-    matrix = np.eye(4)
-    matrix[:3, :3] = physical.rotation(*random.uniform(-0.4, 0.4, 3))
-    matrix[:3, 3] = random.uniform(-8, 8, 3)
-    return matrix
 
 
 def sampled(values: np.ndarray, grid: Grid, points: np.ndarray) -> np.ndarray:
@@ -146,7 +114,7 @@ def test_a_parent_that_is_not_linear_is_refused_with_the_remedy(scene: Any, gui:
 def test_a_parent_that_shears_is_refused(scene: Any, gui: Any, tmp_path: Path) -> None:
     node = node_of(scene, physical.grid("RAS"), tmp_path)
     node.SetAndObserveTransformNodeID(linear(scene, physical.affine()).GetID())
-    with pytest.raises(ValueError, match="image: .*orthonormal"):
+    with pytest.raises(ValueError, match=r"image: .*orthonormal"):
         gui.grid_of(node)
 
 
