@@ -48,12 +48,12 @@ class Review:
         """Colors, range and unit of the overlay that is shown."""
         return self._scale
 
-    def show(self, result: Result) -> None:
-        """Look at a result in the present way; the views are fitted when its fixed image is another than before."""
+    def show(self, result: Result, view: View | None = None) -> None:
+        """Look at a result, as before or as a view says; views are fitted when its fixed image is another than before."""
         fit = self._result is None or self._result.fixed is not result.fixed
         self._result = result
         self._volumes.renew()
-        self.apply(self._view)
+        self.apply(view or self._view)
         if fit:
             self._fit()
 
@@ -149,7 +149,7 @@ class Review:
         """The volume of the foreground and its scale; (None, None) without one."""
         if overlay is Overlay.LAMBDA:
             top = result.lambda_max or maps.rounded_top(image_of(result.lambda_map).values)
-            return result.lambda_map, Scale("Weight", 0.0, top, "λ")
+            return result.lambda_map, Scale("Weight", 0.0, top, "lambda")
         if overlay is Overlay.LOG_JACOBIAN:
             volume = self._volumes.log_jacobian(result)
             limit = maps.change_limit(image_of(volume).values)
@@ -157,7 +157,7 @@ class Review:
         if overlay is Overlay.DIFFERENCE:
             volume = self._volumes.difference(result)
             limit = maps.difference_limit(image_of(volume).values)
-            return volume, Scale("Difference", -limit, limit, "difference")
+            return volume, Scale("Difference", -limit, limit, "share")
         if overlay is Overlay.DISPLACEMENT:
             volume = result.magnitude if result.magnitude is not None else self._volumes.magnitude(result)
             return volume, Scale("Length", 0.0, maps.rounded_top(image_of(volume).values), "mm")

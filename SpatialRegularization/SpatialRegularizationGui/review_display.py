@@ -16,7 +16,7 @@ FOLD_COLOR = (0.88, 0.0, 0.0)
 MAPS = {"Weight": WEIGHT, "VolumeChange": VOLUME_CHANGE, "Difference": DIFFERENCE, "Length": LENGTH, "Gray": GRAY}
 """Name of a color node → its colors, the same as in report.html."""
 PREFIX = "SpatialRegularization"
-GRID_LINES = {False: 28, True: 14}
+GRID_LINES = {False: 28, True: 9}
 """Lines along the longest edge of the image: in the slices, and in 3-D."""
 LINE_SHARE = 0.0028
 """Thickness of a line in 3-D as a share of the longest edge."""
@@ -95,8 +95,8 @@ def show_legend(volume: Any, scale: Scale) -> None:
     modifying = legend.StartModify()
     legend.SetTitleText(scale.title)
     legend.SetNumberOfLabels(LABELS)
-    legend.SetLabelFormat("%.3g")
-    legend.SetSize(0.12, 0.5)
+    legend.SetLabelFormat("%.2g")
+    legend.SetSize(0.14, 0.5)
     legend.SetPosition(0.98, 0.5)
     legend.SetVisibility(True)
     legend.EndModify(modifying)

@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 import slicer
 
+from SpatialRegularizationLib.geometry.grid import Grid
+
 from . import review_maps as maps
 from .review_display import PREFIX, fold_color_node
 from .review_view import Result
-from .scene import Image, grid_of, image_of, set_image
+from .scene import Image, from_world, grid_of, image_of, mapped, set_image
 
 ROLE = f"{PREFIX}.Review"
 """Attribute of a hidden volume: the role it plays."""
@@ -24,6 +26,9 @@ LOG_JACOBIAN, DIFFERENCE, COMPARISON, FOLDS, MAGNITUDE = ROLES = (
     "folds",
     "magnitude",
 )
+
+LENGTH_VOXELS = 125_000
+"""Positions that |u| is computed at: a tenth of a second."""
 
 
 class ReviewVolumes:
@@ -83,14 +88,8 @@ class ReviewVolumes:
         )
 
     def magnitude(self, result: Result) -> Any:
-        """|φ(x) - x| of the whole transform in mm, on the lattice of the Jacobian map, or of the fixed image."""
-        node = self._node(MAGNITUDE) or self._new(MAGNITUDE, "vtkMRMLScalarVolumeNode")
-        if MAGNITUDE in self._stale:
-            reference = result.jacobian if result.jacobian is not None else result.fixed
-            logic = slicer.modules.transforms.logic()
-            logic.CreateDisplacementVolumeFromTransform(result.transform, reference, True, node)
-            self._stale.discard(MAGNITUDE)
-        return node
+        """|φ(x) - x| of the whole transform in mm, on a lattice that is coarse enough to be there at once."""
+        return self._made(MAGNITUDE, lambda: _length(result.transform, grid_of(result.fixed)))
 
     def _made(
         self, role: str, make: Callable[[], Image], *, key: str = "", kind: str = "vtkMRMLScalarVolumeNode"
@@ -132,3 +131,13 @@ def _mapped(volume: Any, function: Callable[[np.ndarray], np.ndarray]) -> Image:
 def _of_pair(result: Result, function: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> Image:
     fixed = image_of(result.fixed)
     return Image(function(fixed.values, image_of(result.warped).values), fixed.grid)
+
+
+def _length(transform: Any, grid: Grid) -> Image:
+    stride = max(1, int(np.ceil((np.prod(grid.shape, dtype=float) / LENGTH_VOXELS) ** (1 / 3))))
+    shape = tuple((n - 1) // stride + 1 for n in grid.shape)
+    coarse = Grid(shape, tuple(s * stride for s in grid.spacing), grid.origin, grid.direction)
+    index = np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij"), axis=-1).reshape(-1, 3)
+    points = index @ coarse.affine[:3, :3].T + coarse.affine[:3, 3]
+    moved = mapped(from_world(transform), points)
+    return Image(np.linalg.norm(moved - points, axis=1).reshape(shape).astype(np.float32), coarse)

@@ -1,0 +1,109 @@
+"""The controls of the review section, made in code: they belong together and to no parameter of the scene."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import ctk
+import qt
+
+from .review_view import Compare, Overlay
+
+HEADINGS = ("Figure", "Before", "After")
+BOXES = {
+    "legend": ("Color legend", "Show a color scale with its unit beside the overlay.", True),
+    "mark_folds": ("Mark folds", "Mark voxels with a Jacobian determinant of 0 or less in red, under every overlay.", True),
+    "grid_slices": ("Grid in slices", "Draw the deformation as a bent grid in the slice views.", False),
+    "grid_views": ("Grid in 3-D", "Draw the deformation as a bent grid in the 3-D views.", False),
+    "linked": ("Link views", "Let all slice views follow one another.", True),
+}
+"""Field of `View` → text, tool tip, whether it is checked at first."""
+
+
+class ReviewControls:
+    """All widgets of the section, laid out in an empty widget that has a vertical layout.
+
+    Args:
+        frame: the widget.
+    """
+
+    def __init__(self, frame: Any) -> None:
+        self.overlay = _choice("reviewOverlayCombo", [o.value for o in Overlay], "What lies over the images.")
+        self.opacity = _slider("reviewOpacitySlider", 0.6, "Opacity of the overlay, 0 to 1.")
+        self.threshold = ctk.ctkRangeWidget()
+        self.threshold.objectName = "reviewThresholdRange"
+        self.threshold.decimals = 3
+        self.threshold.toolTip = "Only values of the overlay in this range are shown, in the unit of the color legend."
+        self.compare = _choice("reviewCompareCombo", [c.value for c in Compare], "How fixed and warped image are compared.")
+        self.fade = _slider("reviewFadeSlider", 0.5, "0 shows the fixed image, 1 the warped image.")
+        self.tiles = _slider("reviewTilesSlider", 8, "Tiles of the checkerboard along the longest edge, 2 to 30.", (2, 30, 1, 0))
+        self.boxes = {}
+        for name, (text, tip, checked) in BOXES.items():
+            box = self.boxes[name] = qt.QCheckBox(text)
+            box.objectName = f"review{name.title().replace('_', '')}Check"
+            box.toolTip = tip
+            box.checked = checked
+        self.jump = _button(
+            "reviewJumpButton", "Jump to worst fold", "Move all slice views to the smallest Jacobian determinant."
+        )
+        self.save = _button("reviewSaveButton", "Save report…", "Save the report of this registration as one HTML file.")
+        self.status = qt.QLabel("")
+        self.status.objectName = "reviewStatusLabel"
+        self.status.wordWrap = True
+        self.table = qt.QTableWidget()
+        self.table.objectName = "reviewFiguresTable"
+        self.table.toolTip = "Figures of the registration that is shown; rest on a line for what it means."
+        self.table.setColumnCount(len(HEADINGS))
+        self.table.setHorizontalHeaderLabels(list(HEADINGS))
+        self.table.setEditTriggers(qt.QAbstractItemView.NoEditTriggers)
+        self._arrange(frame)
+
+    def _arrange(self, frame: Any) -> None:
+        form = qt.QFormLayout()
+        for text, control in (
+            ("Overlay:", self.overlay),
+            ("Opacity:", self.opacity),
+            ("Threshold:", self.threshold),
+            ("Compare:", self.compare),
+            ("Fade:", self.fade),
+            ("Tiles:", self.tiles),
+        ):
+            form.addRow(text, control)
+        frame.layout().addLayout(form)
+        for names in (("legend", "mark_folds", "linked"), ("grid_slices", "grid_views")):
+            row = qt.QHBoxLayout()
+            for name in names:
+                row.addWidget(self.boxes[name])
+            frame.layout().addLayout(row)
+        for control in (self.status, self.table):
+            frame.layout().addWidget(control)
+        row = qt.QHBoxLayout()
+        row.addWidget(self.jump)
+        row.addWidget(self.save)
+        frame.layout().addLayout(row)
+
+
+def _choice(name: str, texts: list[str], tip: str) -> Any:
+    combo = qt.QComboBox()
+    combo.objectName = name
+    combo.toolTip = tip
+    for text in texts:
+        combo.addItem(text)
+    return combo
+
+
+def _slider(name: str, value: float, tip: str, scale: tuple[float, float, float, int] = (0, 1, 0.01, 2)) -> Any:
+    slider = ctk.ctkSliderWidget()
+    slider.objectName = name
+    slider.toolTip = tip
+    slider.decimals = scale[3]
+    slider.minimum, slider.maximum, slider.singleStep = scale[:3]
+    slider.value = value
+    return slider
+
+
+def _button(name: str, text: str, tip: str) -> Any:
+    button = qt.QPushButton(text)
+    button.objectName = name
+    button.toolTip = tip
+    return button

@@ -1,0 +1,118 @@
+"""The figures of a registration as rows of text, and its report as a file of the user's."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from SpatialRegularizationLib.evaluation.verdicts import SIMILARITY_NAMES
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table.
+
+    Args:
+        name: what it is.
+        before, after: formatted; "" where there is none.
+        help: what it means and what is good.
+    """
+
+    name: str
+    before: str
+    after: str
+    help: str
+
+
+def rows_of(figures: Mapping[str, Any], similarity: str = "", names: Mapping[int, str] | None = None) -> list[Row]:
+    """Rows of the figures that there are.
+
+    Args:
+        figures: of report.json or of a live answer; what is missing or None gives no row.
+        similarity: of the settings ("lncc", "mse", "mind"), for its name.
+        names: value in the label maps → name of the segment.
+    """
+    return [
+        *_similarity(figures, similarity),
+        *_dice(figures, names or {}),
+        *_landmarks(figures),
+        *_regularity(figures),
+        *_cost(figures),
+    ]
+
+
+def save_report(report: str | os.PathLike, destination: str | os.PathLike) -> Path:
+    """Copy report.html to a file of the user's, whole or not at all; returns where it is.
+
+    Raises:
+        FileNotFoundError: there is no report (any more), or no such folder.
+        OSError: it cannot be written.
+    """
+    source, target = Path(report), Path(destination)
+    if not str(report) or not source.is_file():
+        raise FileNotFoundError("There is no report: finish a registration first.")
+    if not target.parent.is_dir():
+        raise FileNotFoundError(f"The folder {target.parent} does not exist: choose another one.")
+    target = target if target.suffix else target.with_suffix(".html")
+    temporary = target.with_name(f".{secrets.token_hex(4)}.part")
+    try:
+        shutil.copyfile(source, temporary)
+        os.replace(temporary, target)
+    except OSError as error:
+        raise OSError(f"{target} could not be written ({error.strerror}): choose another folder, or free some space.") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+    return target
+
+
+def _similarity(figures: Mapping[str, Any], similarity: str) -> Iterator[Row]:
+    after, before = figures.get("similarity_after"), figures.get("similarity_before")
+    if after is not None:
+        name, good = SIMILARITY_NAMES.get(similarity, ("Similarity", "Larger is more alike."))
+        yield Row(name, _number(before, 3), _number(after, 3), f"Likeness of the two images. {good}")
+
+
+def _dice(figures: Mapping[str, Any], names: Mapping[int, str]) -> Iterator[Row]:
+    after, before = figures.get("dice_after") or {}, figures.get("dice_before") or {}
+    text = "Overlap of the label maps on the fixed grid: 1 is full, 0 is none."
+    labels = sorted((label for label in after if label != "mean"), key=lambda label: (len(str(label)), str(label)))
+    for label in ["mean", *labels] if "mean" in after else labels:
+        name = "mean" if label == "mean" else names.get(int(label), f"label {label}")
+        yield Row(f"Dice, {name}", _number(before.get(label), 3), _number(after[label], 3), text)
+
+
+def _landmarks(figures: Mapping[str, Any]) -> Iterator[Row]:
+    after, before = figures.get("tre_after_mm") or {}, figures.get("tre_before_mm") or {}
+    for key, words in (("mean", "mean"), ("max", "largest")):
+        if after.get(key) is not None:
+            text = "Distance between corresponding landmarks, mm."
+            yield Row(f"Landmark error, {words}", _number(before.get(key), 2), f"{_number(after[key], 2)} mm", text)
+
+
+def _regularity(figures: Mapping[str, Any]) -> Iterator[Row]:
+    lines = (
+        ("folding_percent", "Folded voxels", "{:.3g} %", "Voxels turned inside out (Jacobian determinant ≤ 0); 0 is right."),
+        ("ndv_percent", "Non-diffeomorphic volume", "{:.2f} %", "Volume folded between voxels, too; 0.00 is good."),
+        ("sd_log_j", "Roughness (SDlogJ)", "{:.3f}", "Spread of the logarithm of local volume change; smaller is smoother."),
+        ("jacobian_min", "Smallest Jacobian", "{:.3g}", "Below 0 tissue is turned inside out."),
+        ("inverse_residual_mm", "Error of the inverse", "{:.3f} mm", "Largest distance after going there and back."),
+    )
+    for key, name, form, text in lines:
+        if figures.get(key) is not None:
+            yield Row(name, "", form.format(figures[key]), text)
+
+
+def _cost(figures: Mapping[str, Any]) -> Iterator[Row]:
+    if figures.get("seconds") is not None:
+        yield Row("Time", "", f"{figures['seconds']:.1f} s", f"Of the computation, on {figures.get('device') or 'the device'}.")
+    if figures.get("peak_memory_mb") is not None:
+        yield Row("Peak memory", "", f"{figures['peak_memory_mb']:.0f} MB", "Largest memory of the process that computed.")
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "" if value is None else f"{value:.{digits}f}"
