@@ -19,9 +19,8 @@ from .job import Job, check_pairs, settings_from
 from .model_choice import model_choice
 from .options import INPUTS
 from .pair import check_device, check_folder, perform
+from .pair_list import PairLine, read_pair_list
 
-FILE_COLUMNS = ("fixed", "moving", *INPUTS, "initial")
-COLUMNS = (*FILE_COLUMNS, "name", "preset")
 FIGURES = {
     "seconds": ("seconds",),
     "similarity_before": ("similarity_before",),
@@ -82,50 +81,16 @@ def run_table(options: argparse.Namespace, console: Console, command: str) -> in
 
 
 def read_table(path: Path, options: argparse.Namespace) -> list[Job]:
-    """The pairs of a CSV file (comma or semicolon), with the settings of the command line.
-
-    Raises:
-        FileNotFoundError: no such file.
-        UsageError: unknown or missing columns, empty cells, or two pairs of one name.
-    """
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} does not exist: check the path of the table.")
-    text = path.read_text(encoding="utf-8-sig")
-    lines = text.splitlines() or [""]
-    reader = csv.DictReader(io.StringIO(text), delimiter=";" if lines[0].count(";") > lines[0].count(",") else ",")
-    columns = [column.strip() for column in reader.fieldnames or []]
-    reader.fieldnames = columns
-    unknown = [column for column in columns if column not in COLUMNS]
-    if unknown or not {"fixed", "moving"} <= set(columns):
-        problem = f"has the unknown column {unknown[0]!r}" if unknown else "lacks the columns fixed and moving"
-        raise UsageError(f"{path} {problem}: the columns are {', '.join(COLUMNS)}.")
-    jobs = [_job(row, number, path, options) for number, row in enumerate(reader, start=2)]
-    if not jobs:
-        raise UsageError(f"{path} holds no pairs: write one line for each below the header.")
-    names = [job.name for job in jobs]
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice:
-        raise UsageError(f"{path} names two pairs {twice!r}: give each its own name in the column name.")
-    return jobs
+    """The pairs of a list, with the settings of the command line; raises as `read_pair_list`, and UsageError."""
+    return [_job(line, options) for line in read_pair_list(path)]
 
 
-def _job(row: dict[str, str], line: int, table: Path, options: argparse.Namespace) -> Job:
-    cells = {
-        key: value.strip() for key, value in row.items() if key is not None and value is not None and value.strip()
-    }
-    for side in ("fixed", "moving"):
-        if side not in cells:
-            raise UsageError(f"{table}, line {line}: the column {side} is empty.")
-    files = {name: table.parent / cells[name] for name in FILE_COLUMNS if name in cells}
-    name = cells.get("name") or f"{_stem(files['moving'])}_to_{_stem(files['fixed'])}"
-    if Path(name).name != name or name.startswith("."):
-        raise UsageError(
-            f"{table}, line {line}: the name {name!r} cannot be a folder, leave out slashes and leading dots."
-        )
-    inputs = {key: value for key, value in files.items() if key not in ("fixed", "moving")}
-    check_pairs(inputs)
-    settings = settings_from(vars(options), cells.get("preset", options.preset))
-    return Job(files["fixed"], files["moving"], Path(options.out) / name, settings, inputs, name, model_choice(options))
+def _job(line: PairLine, options: argparse.Namespace) -> Job:
+    check_pairs(line.inputs)
+    settings = settings_from(vars(options), line.preset or options.preset)
+    return Job(
+        line.fixed, line.moving, Path(options.out) / line.name, settings, line.inputs, line.name, model_choice(options)
+    )
 
 
 def _one(job: Job, console: Console, command: str, options: argparse.Namespace) -> Outcome:
@@ -166,7 +131,3 @@ def _cell(content: dict[str, Any], keys: tuple[str, ...]) -> str:
     for key in keys:
         value = value.get(key) if isinstance(value, dict) else None
     return "" if value is None else f"{value:.4g}"
-
-
-def _stem(path: Path) -> str:
-    return path.name.split(".")[0] or path.name

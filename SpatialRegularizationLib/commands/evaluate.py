@@ -1,4 +1,4 @@
-"""spatialreg evaluate: the figures of any transform, whoever made it."""
+"""spatialreg evaluate: the figures of any transform, whoever made it; or a study of several methods on many pairs."""
 
 from __future__ import annotations
 
@@ -24,12 +24,19 @@ from ..registration.scores import check_companions, peak_memory_mb
 from .apply import check_file, transform_file
 from .console import Console, UsageError
 from .job import check_pairs
+from .study import run_study_file
 
 DEFAULT_WINDOW = 9
+STUDY_OPTIONS = ("methods", "set", "fresh")
 
 
 def run(options: argparse.Namespace, console: Console, arguments: Sequence[str]) -> int:
     """Do what the command line says; returns the exit code."""
+    if options.study:
+        return run_study_file(_of_a_study(options), console, arguments)
+    stray = next((name for name in STUDY_OPTIONS if getattr(options, name)), None)
+    if stray:
+        raise UsageError(f"--{stray} belongs to a study: name its file, or leave it out.")
     for name in ("transform", "fixed", "moving"):
         if not getattr(options, name):
             raise UsageError(f"--{name} is needed: see 'spatialreg evaluate --help'.")
@@ -56,6 +63,14 @@ def run(options: argparse.Namespace, console: Console, arguments: Sequence[str])
 
 
 COMPANIONS = ("fixed_mask", "fixed_labels", "moving_labels", "fixed_points", "moving_points")
+
+
+def _of_a_study(options: argparse.Namespace) -> argparse.Namespace:
+    """The options of a study, when there are no others."""
+    stray = next((n for n in ("transform", "fixed", "moving", *COMPANIONS, "lncc_window", "force") if getattr(options, n)), None)
+    if stray:
+        raise UsageError(f"--{stray.replace('_', '-')} belongs to a single transform, and a study names its files: leave it out.")
+    return options
 
 
 def _text(content: dict[str, Any], fixed: Volume) -> str:

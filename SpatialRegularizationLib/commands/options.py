@@ -13,6 +13,7 @@ from ..registration.presets import DETAILS
 from ..registration.settings import RegistrationSettings
 from .console import UsageError
 from .models_options import add_models
+from .study_options import STUDY_HELP, add_study_options
 from .train_options import add_train
 from .tune_options import add_sweep, add_tune
 
@@ -197,22 +198,25 @@ def _add_apply(commands: argparse._SubParsersAction) -> None:
 def _add_evaluate(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser(
         "evaluate",
-        help="figures of a transform: overlap, landmark error, folds, smoothness, similarity",
-        usage="spatialreg evaluate --transform T --fixed F --moving M [options]",
-        description="Compute the figures of any transform: similarity, Dice, HD95, landmark error, folds, NDV, SDlogJ.",
+        help="figures of a transform, or a study of several methods on many pairs",
+        usage="spatialreg evaluate --transform T --fixed F --moving M [options]\n"
+        "       spatialreg evaluate STUDY [options]",
+        description="Compute the figures of any transform: similarity, Dice, HD95, landmark error, folds, NDV, SDlogJ.\n"
+        "Or run a study: presets, models (refined or not) and baselines on the same pairs, with Wilcoxon tests, box plots,\n"
+        "tables and pictures. OUT gets study.html, study.csv, summary.csv and study.json; started again, it goes on.",
+        epilog=STUDY_HELP,
     )
-    group = parser.add_argument_group("what to compare")
-    group.add_argument(
-        "--transform", metavar="T", required=True, help="result folder or transform file, fixed to moving"
-    )
-    group.add_argument("--fixed", metavar="F", required=True, help="fixed image")
-    group.add_argument("--moving", metavar="M", required=True, help="moving image")
+    parser.add_argument("study", metavar="STUDY", nargs="?", help="study file (.yaml or .json)")
+    group = parser.add_argument_group("a single transform")
+    group.add_argument("--transform", metavar="T", help="result folder or transform file, fixed to moving")
+    group.add_argument("--fixed", metavar="F", help="fixed image")
+    group.add_argument("--moving", metavar="M", help="moving image")
     for name in INPUTS:
         if name != "moving_mask":
             group.add_argument("--" + name.replace("_", "-"), metavar="FILE")
     setting_option(group, "lncc_window")
-    group.add_argument("--out", metavar="FILE", help="write the figures as JSON")
     group.add_argument("--force", action="store_true", help="replace an existing file")
+    add_study_options(parser)
     add_output_options(parser)
 
 

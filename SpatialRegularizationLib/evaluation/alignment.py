@@ -11,9 +11,12 @@ from ..geometry.volume import Volume
 from ..registration.prepare import prepare_intensity, working_grid
 from ..registration.resample import resample, total_displacement
 from ..similarity.lncc import local_ncc
+from ..similarity.mind import MindSsc
 
 MOST_VOXELS = 12_000_000
 """Similarity of larger images is taken on a coarser lattice."""
+MOST_DESCRIBED = 2_000_000
+"""The same for MIND, which has twelve numbers for each voxel."""
 
 
 def lncc_of(
@@ -27,13 +30,31 @@ def lncc_of(
         mask: on the fixed grid, voxels > 0 count; None counts all.
         window: odd side of the window, voxels.
     """
-    grid = working_grid(fixed.grid, max_voxels=MOST_VOXELS)
+    warped, reference, inside = _seen(fixed, moving, transform, mask, MOST_VOXELS)
+    with torch.no_grad():
+        return float(local_ncc(warped, reference, window=window, mask=inside))
+
+
+def mind_of(fixed: Volume, moving: Volume, transform: SpatialTransform, *, mask: Volume | None = None) -> float:
+    """1 - mean squared difference of the MIND-SSC descriptors of the fixed and the warped image; arguments as `lncc_of`.
+
+    Comparable between modalities, where `lncc_of` is not.
+    """
+    warped, reference, inside = _seen(fixed, moving, transform, mask, MOST_DESCRIBED)
+    with torch.no_grad():
+        return 1.0 - float(MindSsc()(warped, reference, inside))
+
+
+def _seen(
+    fixed: Volume, moving: Volume, transform: SpatialTransform, mask: Volume | None, most: int
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
+    """Warped image, fixed image and mask, (1, 1, i, j, k) each, intensities in [0, 1], on the fixed grid or a coarser one."""
+    grid = working_grid(fixed.grid, max_voxels=most)
     images = [prepare_intensity(image, "percentile") for image in (fixed, moving)]
     reference = resample(images[0], None, grid)
     warped = resample(images[1], transform, grid, fill=float(images[1].data.min()))
     inside = None if mask is None else resample(mask, None, grid, nearest=True).data[None].to(torch.float32)
-    with torch.no_grad():
-        return float(local_ncc(warped.data[None], reference.data[None], window=window, mask=inside))
+    return warped.data[None], reference.data[None], inside
 
 
 def displacement_of(transform: SpatialTransform, grid: Grid) -> tuple[DisplacementField, str]:

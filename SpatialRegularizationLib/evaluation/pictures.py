@@ -98,6 +98,38 @@ def deformation_rows(cuts: Cuts) -> list[Row]:
     return [row for row in rows if row is not None]
 
 
+def subject_rows(cuts: Cuts) -> list[Row]:
+    """The two images of a pair, the moving one after the affine part."""
+    return [
+        _image_row(cuts, "Fixed", "The image that stays as it is.", None),
+        _image_row(cuts, "Moving", "After the affine start.", "affine" if cuts.has_affine else "before"),
+    ]
+
+
+def method_rows(cuts: Cuts) -> list[Row]:
+    """What one method made of a pair: warped image, λ over the fixed image, log-Jacobian, deformation grid."""
+    numbers = [cuts.middle(p) for p in range(3)]
+    weight = _lambda_row(cuts, numbers)
+    rows = [_image_row(cuts, "Warped", "The moving image in the places of the fixed one.", "after")]
+    if weight is not None:
+        rows.append(_over_fixed(cuts, weight))
+    return [*rows, _jacobian_row(cuts, numbers), _grid_row(cuts, numbers)]
+
+
+def _over_fixed(cuts: Cuts, weight: Row) -> Row:
+    """The pictures of λ, half transparent over the fixed image."""
+    pictures = tuple(
+        Picture(_gray(cuts.fixed(p, cuts.middle(p))), f"{picture.alt}, over the fixed image", _veil(picture))
+        for p, picture in enumerate(weight.pictures)
+    )
+    caption = "Half transparent over the fixed image. Dark is free to deform, bright is held together."
+    return Row("Regularization weight λ over the fixed image", caption, pictures, weight.bar)
+
+
+def _veil(picture: Picture) -> str:
+    return f'<img src="{picture.uri}" alt="" style="opacity:.55">'
+
+
 def _image_row(cuts: Cuts, title: str, caption: str, state: str | None) -> Row:
     def draw(plane: int, number: int) -> Picture:
         image = cuts.fixed(plane, number) if state is None else cuts.moving(plane, number, state)

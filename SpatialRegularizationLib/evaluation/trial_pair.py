@@ -7,6 +7,8 @@ good a model is.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
 from ..geometry.grid import Grid
@@ -20,6 +22,7 @@ AIR_HU = -1000.0
 _AXIS = {"L": 0, "R": 0, "P": 1, "A": 1, "S": 2, "I": 2}
 
 
+@lru_cache(maxsize=2)
 def trial_pair(lattice: TrainingLattice, intensity: str = "percentile", *, seed: int = 0) -> tuple[Volume, Volume]:
     """Two different synthetic heads on one grid of the model's shape, spacing and orientation.
 

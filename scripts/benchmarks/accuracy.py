@@ -42,19 +42,7 @@ class Method:
     own_start: bool = False
 
 
-METHODS = {
-    "syn_mi": Method("ants_syn.py"),
-    "syn_cc": Method("ants_syn.py"),
-    "syn_cc_full": Method("ants_syn.py"),
-    "elastix": Method("elastix_bspline.py"),
-    "elastix_affine": Method("elastix_bspline.py", own_start=True),
-    "elastix_lung": Method("elastix_bspline.py", own_start=True),
-    "demons": Method("demons.py"),
-    "demons_symmetric": Method("demons.py"),
-    "convexadam": Method("convex_adam.py"),
-    "convexadam_wide": Method("convex_adam.py"),
-    "fireants": Method("fireants_greedy.py"),
-}
+METHODS = {name: Method(**entry) for name, entry in json.loads((HERE / "baselines" / "baselines.json").read_text()).items()}
 """Baselines; `ours`, `ours:field=value,…` and `ours+masks` are methods too."""
 
 PRIMARY = {

@@ -9,6 +9,7 @@ from html import escape
 
 import numpy as np
 
+from ...evaluation.box_plots import round_ticks
 from ...evaluation.pixels import WEIGHT, data_uri, indices
 from .ranges import Range
 
@@ -45,10 +46,7 @@ class Axis:
             inside = [value for value in found if low * 0.999 <= value <= high * 1.001]
             decades = [value for value in inside if math.isclose(math.log10(value) % 1, 0, abs_tol=1e-9)]
             return decades if len(inside) > 7 and len(decades) > 2 else inside
-        step = 10.0 ** math.floor(math.log10((high - low) / 3))
-        step = next((m * step for m in (1, 2, 5) if (high - low) / (m * step) <= 6), 10 * step)
-        first = math.ceil(low / step - 1e-9)
-        return [n * step for n in range(first, math.floor(high / step + 1e-9) + 1)]
+        return round_ticks(low, high)
 
 
 @dataclass(frozen=True)

@@ -149,6 +149,30 @@ def sweep(
     return _record(settings, done, len(pairs))
 
 
+def read_sweep(folder: Path) -> SweepRecord:
+    """What a sweep has found so far.
+
+    Args:
+        folder: of the sweep.
+
+    Raises:
+        FileNotFoundError: there is no sweep.
+        ValueError: its state is damaged, or no pair is finished.
+    """
+    path = folder / STATE
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} does not exist: give the folder of a finished 'spatialreg sweep'.")
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        grid, done = content["grid"], content["pairs"]
+        ranges = {name: Range.of(span, name) for name, span in grid["ranges"].items()}
+        if not done:
+            raise ValueError("no pair is finished")
+        return _record(SweepSettings(ranges, grid["points"], grid["others"]), done, len(done))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path} holds no sweep that can be shown ({error}): run it again.") from error
+
+
 def _earlier(path: Path, about: Mapping[str, Any]) -> dict[str, dict[str, list[float]]]:
     """What is there of the same sweep."""
     if not path.is_file():

@@ -51,6 +51,20 @@ def sweep_report_html(record: SweepRecord, *, model: str, command: str = "", set
     return page.html()
 
 
+def sweep_section(record: SweepRecord, model: str, figure: str | None = None) -> Section:
+    """One figure over the condition with its best place, for other pages.
+
+    Args:
+        record: the figures.
+        model: its name.
+        figure: which one; the score where none is named.
+    """
+    values, score = record.best()
+    drawn = _section(record, figure or record.score_name)
+    best = f"Best {TITLES[record.score_name][0]} {score:.4f} at {shown(values)}, mean of {len(record.pairs)} pairs. "
+    return Section(f"{drawn.title} of {model} over its condition", best + drawn.lead, drawn.content)
+
+
 def _verdict(record: SweepRecord, values: Mapping[str, float], score: float) -> tuple[str, str]:
     sentence = f"Best {TITLES[record.score_name][0]} {score:.4f} at {shown(values)}."
     ends = [n for n, span in record.settings.ranges.items() if values[n] in (span.value(0.0), span.value(1.0))]

@@ -1,0 +1,130 @@
+"""spatialreg evaluate STUDY: several methods on the same pairs, measured the same way."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ..evaluation.page import Section
+from ..evaluation.study.lines import Lines
+from ..evaluation.study.methods import START
+from ..evaluation.study.pairs import StudyImage, StudyPair, random_pairs
+from ..evaluation.study.report import study_html
+from ..evaluation.study.results import StudyResults
+from ..evaluation.study.run import Observer, run_study
+from ..evaluation.study.settings import FILES, StudySettings
+from ..evaluation.study.tables import COLUMNS, measurements_csv, plain_values, summary_csv
+from ..io.results import write_text
+from ..training.config_file import read_config
+from ..training.lists import read_list
+from ..training.tuning.sweep import read_sweep
+from ..training.tuning.sweep_report import sweep_section
+from .console import Console, UsageError, one_sentence
+from .pair import check_device
+from .pair_list import read_pair_list
+from .train import changes_of
+
+REPORT, MEASUREMENTS, SUMMARY, VALUES = "study.html", "study.csv", "summary.csv", "study.json"
+PYTHON = "SPATIALREG_BENCH_PYTHON"
+"""Environment variable with the interpreter of the baselines."""
+
+
+def run_study_file(options: argparse.Namespace, console: Console, arguments: Sequence[str]) -> int:
+    """Do what the command line says; returns 1 when a measurement failed.
+
+    Raises:
+        UsageError: the study cannot be understood; nothing was measured then.
+        FileNotFoundError: a file that it names is not there.
+    """
+    settings = settings_of(options)
+    check_device(settings.device)
+    pairs = pairs_of(settings)
+    sections = [_sweep_section(Path(folder)) for folder in settings.sweeps]
+    out, command = Path(settings.out), shlex.join(["spatialreg", *arguments])
+    observer = Observer(
+        one_sentence, console.step, lambda results, lines: write_results(out, results, lines, (command, sections))
+    )
+    results = run_study(settings, pairs, out, observer=observer, fresh=options.fresh)
+    console.result(_values(results, out), _text(results, out))
+    return 1 if results.failures else 0
+
+
+def settings_of(options: argparse.Namespace) -> StudySettings:
+    """The study of the command line.
+
+    Raises:
+        UsageError: an unknown setting or method, or a value out of range.
+    """
+    path = Path(options.study)
+    values = read_config(path, FILES) | changes_of(options)
+    if isinstance(values.get("sweeps"), list):
+        values["sweeps"] = [str(path.parent / Path(str(folder)).expanduser()) for folder in values["sweeps"]]
+    python = values.get("baseline_python") or os.environ.get(PYTHON)
+    only = [name.strip() for name in (options.methods or "").split(",") if name.strip()]
+    try:
+        settings = StudySettings.from_dict(values | {"baseline_python": python}, only)
+    except ValueError as error:
+        raise UsageError(f"{path}: {error}") from error
+    if settings.out is None:
+        raise UsageError(f"{path} names no folder for the results: give out, or --out DIR.")
+    return settings
+
+
+def pairs_of(settings: StudySettings) -> tuple[StudyPair, ...]:
+    """The pairs of the study's list, or random ones of its images.
+
+    Raises:
+        FileNotFoundError: no such list.
+        UsageError, ValueError: it cannot be understood, or makes too few pairs.
+    """
+    if settings.pairs is not None:
+        lines = read_pair_list(Path(settings.pairs))
+        return tuple(StudyPair(line.name, line.fixed, line.moving, line.inputs, line.preset) for line in lines)
+    images = [
+        StudyImage(e.name, e.image, {k: path for k, path in e.files.items() if k != "image"}, e.group)
+        for e in read_list(settings.images)
+    ]
+    return random_pairs(images, settings.random_pairs, settings.seed)
+
+
+def write_results(out: Path, results: StudyResults, lines: Lines, about: tuple[str, Sequence[Section]]) -> None:
+    """study.html, study.csv, summary.csv and study.json, as far as the study has come."""
+    command, sections = about
+    write_text(out / REPORT, study_html(results, command=command, pictures=lines.pictures, more=sections))
+    write_text(out / MEASUREMENTS, measurements_csv(results))
+    write_text(out / SUMMARY, summary_csv(results))
+    write_text(out / VALUES, json.dumps(plain_values(results, command), indent=1, ensure_ascii=False, allow_nan=False))
+
+
+def _sweep_section(folder: Path) -> Section:
+    return sweep_section(read_sweep(folder), folder.name)
+
+
+def _values(results: StudyResults, out: Path) -> dict[str, Any]:
+    means = {
+        method: {name: s.mean for name in COLUMNS if (s := results.spread(method, name))} for method in results.methods
+    }
+    aims = [{"aim": f"{v.aim.figure} of {v.aim.method}", "reached": v.reached, "found": v.words} for v in results.verdicts()]
+    failures = [{"pair": m.pair, "method": m.method, "error": m.error} for m in results.failures]
+    return {"report": str(out / REPORT), "pairs": len(results.pairs), "methods": means, "aims": aims, "failures": failures}
+
+
+def _text(results: StudyResults, out: Path) -> str:
+    """Means of the methods, aims and failures in a few lines for people."""
+    columns = [name for name in COLUMNS if any(results.spread(m, name) for m in results.methods)]
+    rows = [["method", *(COLUMNS[name][0] for name in columns), "pairs"]]
+    for method in results.methods:
+        spreads = [results.spread(method, name) for name in columns]
+        cells = ["" if s is None else f"{s.mean:.{COLUMNS[name][1]}f}" for name, s in zip(columns, spreads, strict=True)]
+        rows.append([method, *cells, str(results.count(method, failed=False))])
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    text = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    words = {True: "reached", False: "MISSED", None: "not known"}
+    text += [f"{words[v.reached]}: {v.aim.figure} of {v.aim.method}: {v.words}" for v in results.verdicts()]
+    text += [f"failed: {m.method} on {m.pair}: {m.error}" for m in results.failures if m.method != START][:10]
+    return "\n".join([*text, f"Report: {out / REPORT}"])

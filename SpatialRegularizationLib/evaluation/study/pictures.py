@@ -1,0 +1,26 @@
+"""The pictures of one pair in a study, as HTML."""
+
+from __future__ import annotations
+
+from ...registration.result import Companions, Registration
+from ..cuts import Cuts
+from ..frames import row_html
+from ..pictures import Row, method_rows, subject_rows
+
+SUBJECT = "<!-- subject -->"
+"""Ends the pictures of the pair itself, which are the same for every method."""
+
+
+def subject_pictures(registration: Registration, companions: Companions) -> str:
+    """The two images."""
+    return _html(Cuts(registration, companions), subject_rows) + SUBJECT
+
+
+def method_pictures(registration: Registration, companions: Companions) -> str:
+    """Warped image, λ over the fixed image, volume change and deformation grid."""
+    return _html(Cuts(registration, companions), method_rows)
+
+
+def _html(cuts: Cuts, rows) -> str:
+    drawn: list[Row] = rows(cuts)
+    return "".join(row_html(cuts, row) for row in drawn)
