@@ -85,7 +85,8 @@ class Card:
         }
         lines = [f"<b>{html.escape(self.name)}</b>"]
         lines += [f"<b>{title}:</b> {html.escape(text)}" for title, text in rows.items() if text]
-        return "<br>".join([*lines, *map(html.escape, self.notes), *([f"<b>{html.escape(self.problem)}</b>"] * bool(self.problem))])
+        lines += map(html.escape, self.notes)
+        return "<br>".join(lines + ([f"<b>{html.escape(self.problem)}</b>"] if self.problem else []))
 
 
 def catalogue() -> dict[str, Card]:
@@ -147,13 +148,13 @@ def misfit(card: Card, volumes: Mapping[str, tuple[tuple[int, ...], tuple[float,
         shares = [a / b for a, b in zip(extent, trained, strict=True)]
         if min(shares) < SMALLEST_SHARE or max(shares) > LARGEST_SHARE:
             return (
-                f"The {name} covers {_lengths(extent)} mm, the images that {card.name} was trained on {_lengths(trained)} mm: crop "
-                "it, or optimize this pair without a model."
+                f"The {name} covers {_lengths(extent)} mm, the images that {card.name} was trained on {_lengths(trained)} mm: "
+                "crop it, or optimize this pair without a model."
             )
         if max(spacing) > COARSEST_SHARE * max(card.spacing_mm):
             return (
-                f"The {name} has voxels of {max(spacing):.3g} mm, {card.name} was trained on {max(card.spacing_mm):.3g} mm: expect "
-                "less, or optimize this pair without a model."
+                f"The {name} has voxels of {max(spacing):.3g} mm, {card.name} was trained on {max(card.spacing_mm):.3g} mm: "
+                "expect less, or optimize this pair without a model."
             )
         if card.intensity.startswith("ct") and values[0] >= 0:
             return f"{card.name} takes CT in Hounsfield units, the {name} has no value below 0: choose another model."

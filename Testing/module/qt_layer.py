@@ -19,6 +19,7 @@ import os
 import sys
 import time
 import types
+import typing
 import weakref
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
@@ -72,7 +73,7 @@ def install(slicer: Any) -> tuple[types.ModuleType, types.ModuleType]:
         for name in dir(module):
             if name.startswith("Q"):
                 setattr(qt, name, getattr(module, name))
-    qt.QUiLoader, qt.application = Loader, application
+    qt.QUiLoader, qt.QFileDialog, qt.QDesktopServices, qt.application = Loader, FileDialog, DesktopServices, application
     for name, kind in qt_stand_ins.CTK.items():
         setattr(ctk, name, kind)
     for name, kind in qt_stand_ins.QMRML.items():
@@ -102,6 +103,31 @@ def misspelt() -> list[str]:
         unknown = [name for name in vars(widget) if not name.startswith("_") and name not in _HOOK]
         found += [f"{type(widget).__name__} {widget.objectName!r}: {name}" for name in unknown]
     return sorted(found)
+
+
+class FileDialog:
+    """Answers at once with `answer`, as a user would."""
+
+    answer = ""
+
+    @classmethod
+    def getOpenFileName(cls, parent: Any, title: str, path: str, kinds: str) -> str:
+        return cls.answer
+
+    @classmethod
+    def getSaveFileName(cls, parent: Any, title: str, path: str, kinds: str) -> str:
+        return cls.answer
+
+
+class DesktopServices:
+    """Remembers what was to be shown."""
+
+    opened: typing.ClassVar[list[str]] = []
+
+    @classmethod
+    def openUrl(cls, url: QtCore.QUrl) -> bool:
+        cls.opened.append(url.toLocalFile())
+        return True
 
 
 class Loader:
@@ -155,12 +181,12 @@ def _dress() -> None:
     kinds = {
         kind
         for module in _MODULES
-        for kind in vars(module).values()
+        for kind in (getattr(module, name) for name in dir(module))  # made when first asked for
         if isinstance(kind, type) and issubclass(kind, QtCore.QObject)
     }
     for kind in kinds:
-        meta = kind.__dict__.get("staticMetaObject")
-        for index in range(meta.propertyOffset(), meta.propertyCount()) if meta is not None else ():
+        meta = kind.staticMetaObject
+        for index in range(meta.propertyOffset(), meta.propertyCount()):
             name = meta.property(index).name()
             if name in UNDRESSED:
                 continue

@@ -8,6 +8,7 @@ as far as the module uses it, and refuse the rest.
 
 from __future__ import annotations
 
+import abc
 import enum
 import os
 import sys
@@ -68,8 +69,31 @@ def _node_classes(base: Any, slicer: Any) -> tuple[type, ...]:
     return ()
 
 
-class GuiConnector:
+class GuiConnector(abc.ABC):
     """Base of connectors between a widget and a parameter, as in Slicer."""
+
+    @staticmethod
+    @abc.abstractmethod
+    def canRepresent(widget: Any, datatype: Any) -> bool: ...
+
+    @staticmethod
+    @abc.abstractmethod
+    def create(widget: Any, datatype: Any) -> GuiConnector: ...
+
+    @abc.abstractmethod
+    def _connect(self) -> None: ...
+
+    @abc.abstractmethod
+    def _disconnect(self) -> None: ...
+
+    @abc.abstractmethod
+    def widget(self) -> Any: ...
+
+    @abc.abstractmethod
+    def read(self) -> Any: ...
+
+    @abc.abstractmethod
+    def write(self, value: Any) -> None: ...
 
     def __init__(self) -> None:
         self._callback: Any = None
@@ -90,6 +114,14 @@ class _WidgetConnector(GuiConnector):
         super().__init__()
         self._widget, self._signal, self._read, self._write = widget, signal, read, write
         self._slot = self.changed
+
+    @staticmethod
+    def canRepresent(widget: Any, datatype: Any) -> bool:
+        return False
+
+    @staticmethod
+    def create(widget: Any, datatype: Any) -> GuiConnector:
+        raise NotImplementedError
 
     def _connect(self) -> None:
         self._widget.connect(self._signal, self._slot)
@@ -190,6 +222,8 @@ class _Parameter:
             node.SetParameter(self.name, value.name if self.enum else str(value))
 
     def read(self, node: Any) -> Any:
+        if self.name not in node.GetParameterNames():  # a closed scene has emptied the node
+            self.write(node, self.default)
         if self.nodes:
             return node.GetNodeReference(self.name)
         text = node.GetParameter(self.name)
@@ -376,3 +410,10 @@ def install(slicer: Any) -> None:
         vars(module).update(content, __all__=list(content))
         sys.modules[module.__name__] = module
         setattr(slicer, name, module)
+    complete(slicer)
+
+
+def complete(slicer: Any) -> None:
+    """What the panel asks the application for, beside what slicer_scene.py gives; again after every fresh scene."""
+    slicer.app.connect = lambda signal, slot: True
+    slicer.util.mainWindow = lambda verbose=True: None

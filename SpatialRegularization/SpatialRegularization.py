@@ -1,0 +1,114 @@
+"""The classes that Slicer looks for; the work is in SpatialRegularizationGui and SpatialRegularizationLib."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+import unittest
+from pathlib import Path
+
+import slicer
+from slicer.i18n import tr as _
+from slicer.i18n import translate
+from slicer.ScriptedLoadableModule import (
+    ScriptedLoadableModule,
+    ScriptedLoadableModuleLogic,
+    ScriptedLoadableModuleTest,
+    ScriptedLoadableModuleWidget,
+)
+from slicer.util import VTKObservationMixin
+
+if importlib.util.find_spec("SpatialRegularizationLib") is None:  # run from a checkout: the library lies beside this folder
+    sys.path.append(str(Path(__file__).resolve().parent.parent))
+
+from SpatialRegularizationGui.logic import RegistrationLogic
+from SpatialRegularizationGui.parameters import PanelParameters
+from SpatialRegularizationGui.samples import register_samples
+
+
+class SpatialRegularization(ScriptedLoadableModule):
+    """Name, category and texts of the module."""
+
+    def __init__(self, parent) -> None:
+        ScriptedLoadableModule.__init__(self, parent)
+        parent.title = _("Spatial Regularization")
+        parent.categories = [translate("qSlicerAbstractCoreModule", "Registration")]
+        parent.dependencies = []
+        parent.contributors = ["The SpatialRegularization contributors"]
+        parent.helpText = _(
+            "Deformable registration of two volumes with a regularization weight λ that varies in space: estimated from the "
+            "pair itself, or by a trained model. Shows λ, Jacobian and folds beside the result."
+        )
+        parent.acknowledgementText = _("Methods: see CITATION.cff of the extension. For research; not a medical device.")
+        slicer.app.connect("startupCompleted()", register_samples)
+
+
+class SpatialRegularizationLogic(ScriptedLoadableModuleLogic, RegistrationLogic):
+    """`SpatialRegularizationLogic().register(fixedNode, movingNode, ...)`, and the parameter node of the scene."""
+
+    def __init__(self, parent=None) -> None:
+        ScriptedLoadableModuleLogic.__init__(self)
+        self._wrapped: PanelParameters | None = None
+
+    def getParameterNode(self) -> PanelParameters:
+        """The parameters of the present scene; the same object as long as the node is the same."""
+        node = super().getParameterNode()
+        if self._wrapped is None or self._wrapped.parameterNode is not node:
+            self._wrapped = PanelParameters(node)
+        return self._wrapped
+
+
+class SpatialRegularizationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
+    """Puts the panel into the application and tells it about the scene."""
+
+    def __init__(self, parent=None) -> None:
+        self.panel = None
+        ScriptedLoadableModuleWidget.__init__(self, parent)
+        if self.panel is None:  # without a parent the base has called setup already
+            VTKObservationMixin.__init__(self)
+
+    def setup(self) -> None:
+        """Make the form."""
+        from SpatialRegularizationGui.widget import Panel
+
+        ScriptedLoadableModuleWidget.setup(self)
+        form = slicer.util.loadUI(self.resourcePath("UI/SpatialRegularization.ui"))
+        self.layout.addWidget(form)
+        form.setMRMLScene(slicer.mrmlScene)
+        self.logic = SpatialRegularizationLogic()
+        self.panel = Panel(form, self.logic)
+        scene = slicer.mrmlScene
+        self.addObserver(scene, scene.StartCloseEvent, lambda *_: self.panel.scene_closing())
+        self.addObserver(scene, scene.EndCloseEvent, lambda *_: self.panel.attach(self.logic.getParameterNode()))
+        self.addObserver(scene, scene.EndImportEvent, lambda *_: self.panel.attach(self.logic.getParameterNode()))
+        self.panel.attach(self.logic.getParameterNode())
+
+    def enter(self) -> None:
+        """The user opens the module."""
+        self.panel.enter()
+
+    def exit(self) -> None:
+        """The user opens another module."""
+        self.panel.exit()
+
+    def cleanup(self) -> None:
+        """The application closes, or the module is loaded again."""
+        self.removeObservers()
+        self.panel.cleanup()
+
+
+class SpatialRegularizationTest(ScriptedLoadableModuleTest, unittest.TestCase):
+    """Reload and Test: the panel opens, binds and says what is missing; no other extension is needed."""
+
+    def runTest(self, **_options) -> None:
+        """All of them."""
+        slicer.mrmlScene.Clear()
+        widget = SpatialRegularizationWidget()
+        try:
+            assert widget.panel.ui.applyButton.text == "Select a fixed volume"
+            parameters = widget.logic.getParameterNode()
+            parameters.preset = "brain-mri"
+            assert widget.panel.ui.lnccWindowSpinBox.value == 9
+        finally:
+            widget.cleanup()
+            widget.parent.deleteLater()

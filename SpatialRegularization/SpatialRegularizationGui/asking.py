@@ -1,0 +1,112 @@
+"""From the panel's parameters to a request, and what is still missing for one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from .cards import OFFERED, Card
+from .parameters import CONDITIONS, PanelParameters, settings_of
+from .request import OUTPUT_NAMES, Outputs, RegistrationRequest
+
+OUTPUT_PARAMETERS = {
+    "transform": "outputTransform",
+    "warped": "outputVolume",
+    "lambda_map": "outputLambda",
+    "jacobian": "outputJacobian",
+    "magnitude": "outputMagnitude",
+}
+"""Output → parameter of its node."""
+WANTED = {"warped": "wantVolume", "lambda_map": "wantLambda", "jacobian": "wantJacobian", "magnitude": "wantMagnitude"}
+"""Output → parameter that says whether to make it; the transform is always made."""
+INPUTS = {
+    "fixed": "fixedVolume",
+    "moving": "movingVolume",
+    "fixed_mask": "fixedMask",
+    "moving_mask": "movingMask",
+    "fixed_labels": "fixedLabels",
+    "moving_labels": "movingLabels",
+    "fixed_points": "fixedPoints",
+    "moving_points": "movingPoints",
+    "initial": "initialTransform",
+}
+"""Field of a request → parameter of its node."""
+PAIRED = {"labels": ("fixedLabels", "movingLabels"), "landmarks": ("fixedPoints", "movingPoints")}
+
+
+def missing(parameters: PanelParameters | None, cards: Mapping[str, Card]) -> str:
+    """What has to be done before Apply, in a few words; "" where nothing is missing."""
+    if parameters is None:
+        return "Open a scene"
+    fixed, moving, model = parameters.fixedVolume, parameters.movingVolume, parameters.model
+    if fixed is None:
+        return "Select a fixed volume"
+    if moving is None:
+        return "Select a moving volume"
+    if fixed is moving:
+        return "Select two different volumes"
+    for what, names in PAIRED.items():
+        sides = [getattr(parameters, name) is not None for name in names]
+        if sides[0] != sides[1]:
+            return f"Select the {'moving' if sides[0] else 'fixed'} {what}, too"
+    if model and model not in cards:
+        return f"Import the model {model}"
+    if model and cards[model].state == OFFERED:
+        return f"Download the model {model}"
+    if model and cards[model].problem:
+        return "Choose another model"
+    return ""
+
+
+def condition_of(parameters: PanelParameters, card: Card | None) -> dict[str, float]:
+    """The hyperparameters of the model as the sliders stand, within its range."""
+    ranges = card.ranges if card is not None else ()
+    return {r.name: min(max(getattr(parameters, CONDITIONS[r.name]), r.low), r.high) for r in ranges}
+
+
+def request_of(
+    parameters: PanelParameters, card: Card | None, device: str, *, refine_steps: int = 0
+) -> RegistrationRequest:
+    """What the panel asks for.
+
+    Args:
+        parameters: of the panel.
+        card: of the chosen model, or None.
+        device: value of the setting.
+        refine_steps: of the optimizer after the model's answer.
+
+    Raises:
+        ValueError: a setting that cannot be; one sentence.
+    """
+    nodes = {name: getattr(parameters, parameter) for name, parameter in INPUTS.items()}
+    settings: dict[str, Any] = settings_of(parameters)
+    if device != "auto":
+        settings["device"] = device
+    if refine_steps:
+        settings["refine_steps"] = refine_steps
+    return RegistrationRequest(
+        **nodes, model=parameters.model, condition=condition_of(parameters, card), preset=parameters.preset, settings=settings,
+        outputs=outputs_of(parameters),
+    )  # fmt: skip
+
+
+def outputs_of(parameters: PanelParameters) -> Outputs:
+    """The nodes that receive the result."""
+    nodes = {name: getattr(parameters, parameter) for name, parameter in OUTPUT_PARAMETERS.items()}
+    wanted = {"transform"} | {name for name, parameter in WANTED.items() if getattr(parameters, parameter)}
+    return Outputs(**nodes, wanted=frozenset(wanted), composite=parameters.composite)
+
+
+def remember_outputs(parameters: PanelParameters, outputs: Outputs) -> None:
+    """Select the nodes that were made, so that the next run updates them."""
+    for name in OUTPUT_NAMES:
+        node = getattr(outputs, name)
+        if node is not None and getattr(parameters, OUTPUT_PARAMETERS[name]) is not node:
+            setattr(parameters, OUTPUT_PARAMETERS[name], node)
+
+
+def live_key(request: RegistrationRequest) -> tuple[Any, ...]:
+    """What a preview depends on; an equal key needs no new one."""
+    nodes = tuple(id(getattr(request, name)) for name in INPUTS)
+    settings = tuple(sorted((name, repr(value)) for name, value in request.settings.items()))
+    return (*nodes, request.model, tuple(sorted(request.condition.items())), request.preset, settings, request.outputs.wanted)

@@ -1,0 +1,99 @@
+"""The section Regularization: sliders with the ranges of the model or preset, and which of them have an effect."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import slicer
+
+from SpatialRegularizationLib.registration.presets import preset_settings
+
+from .cards import Card
+from .parameters import CONDITIONS, RULES, PanelParameters, write_preset
+
+SLIDERS = ("lambdaMax", "alphaPrime", "lambdaMean", "sigmaPrime", "eta", "uniformLambda")
+OF_PRIOR = {
+    "beta": ("lambdaMax", "alphaPrime"),
+    "gaussian": ("lambdaMean", "sigmaPrime"),
+    "uniform": ("lambdaMax",),
+}
+"""Prior → its sliders."""
+PER_PAIR = {
+    "lambdaMax": "lambda_max", "alphaPrime": "alpha_prime", "lambdaMean": "lambda_mean", "sigmaPrime": "sigma_prime"
+}  # fmt: skip
+"""Slider → its setting."""
+BELOW, ABOVE = 20.0, 5.0
+"""A slider of the per-pair mode reaches from a 20th of the preset's value (0 where that is allowed) to five times of it."""
+
+
+def slider_range(setting: str, value: float) -> tuple[float, float]:
+    """Range of a slider around a preset's value, inside that of the setting."""
+    low, high = RULES[setting]["range"]
+    return (0.0 if low == 0 else max(low, value / BELOW)), min(high, value * ABOVE if value > 0 else 1.0)
+
+
+class RegularizationSection:
+    """Controls of the section."""
+
+    def __init__(self, ui: Any) -> None:
+        self._ui = ui
+
+    def show(self, parameters: PanelParameters, card: Card | None) -> None:
+        """The sliders that have an effect, with their ranges."""
+        ui = self._ui
+        active = self._active(parameters, card)
+        for name in SLIDERS:
+            getattr(ui, f"{name}Slider").visible = getattr(ui, f"{name}Label").visible = name in active
+        ui.priorSelector.visible = ui.priorLabel.visible = card is None
+        for name, (low, high) in self._ranges(parameters, card).items():
+            slider, value = getattr(ui, f"{name}Slider"), getattr(parameters, name)
+            low, high = min(low, value), max(high, value)  # a value of a scene is never changed by showing it
+            if (slider.minimum, slider.maximum) != (low, high):
+                before = slider.blockSignals(True)
+                slider.setRange(low, high)
+                slider.value = value
+                slider.blockSignals(before)
+        ui.regularizationLabel.text = _fixed(card)
+        ui.regularizationLabel.visible = bool(ui.regularizationLabel.text)
+        ui.updateLiveCheckBox.enabled = bool(active)
+        ui.resetButton.enabled = bool(active)
+        ui.refineButton.enabled = ui.refineStepsSpinBox.enabled = card is not None and not card.problem
+
+    def reset(self, parameters: PanelParameters, card: Card | None) -> None:
+        """Back to the tuned optimum of the model, or to the preset's values."""
+        with slicer.util.NodeModify(parameters.parameterNode):
+            if card is not None:
+                for r in card.ranges:
+                    setattr(parameters, CONDITIONS[r.name], r.default)
+                return
+            settings = preset_settings(parameters.preset)
+            parameters.prior = settings.prior
+            for name, setting in PER_PAIR.items():
+                setattr(parameters, name, getattr(settings, setting))
+
+    def choose_preset(self, parameters: PanelParameters, card: Card | None) -> None:
+        """Every setting as in the preset; the sliders of a model stay where they are."""
+        kept = {CONDITIONS[r.name]: getattr(parameters, CONDITIONS[r.name]) for r in (card.ranges if card else ())}
+        with slicer.util.NodeModify(parameters.parameterNode):
+            write_preset(parameters, parameters.preset)
+            for name, value in kept.items():
+                setattr(parameters, name, value)
+
+    def _active(self, parameters: PanelParameters, card: Card | None) -> tuple[str, ...]:
+        if card is not None:
+            return tuple(CONDITIONS[r.name] for r in card.ranges)
+        return () if parameters.model else OF_PRIOR[parameters.prior]
+
+    def _ranges(self, parameters: PanelParameters, card: Card | None) -> dict[str, tuple[float, float]]:
+        if card is not None:
+            return {CONDITIONS[r.name]: (r.low, r.high) for r in card.ranges}
+        settings = preset_settings(parameters.preset)
+        return {name: slider_range(setting, getattr(settings, setting)) for name, setting in PER_PAIR.items()}
+
+
+def _fixed(card: Card | None) -> str:
+    """What is said of a model without sliders."""
+    if card is None or card.ranges or card.problem:
+        return ""
+    values = ", ".join(f"{name} {value:g}" for name, value in card.regularization.items())
+    return f"{card.name} was trained with one regularization{f' ({values})' if values else ''}: it has no sliders."

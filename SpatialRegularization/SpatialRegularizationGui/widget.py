@@ -1,0 +1,265 @@
+"""The panel: binds its sections to the parameter node and to the logic; computes nothing.
+
+    control ⇄ parameter node ─▶ request ─▶ logic.start / preview ─▶ signals ─▶ progress, results, failures
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import qt
+import slicer
+import vtk
+
+from .apply_section import ApplySection
+from .asking import live_key, missing, remember_outputs, request_of
+from .dialogs import Dialogs
+from .logic import RegistrationLogic
+from .model_section import ModelSection
+from .parameters import PanelParameters
+from .regularization_section import RegularizationSection
+from .request import Failure, Outcome, Preview, RunState, Step
+from .review_panel import ReviewPanel
+from .run_section import RunSection, duration
+from .tool_tips import set_tool_tips
+
+POLL_MS = 20
+"""How often the logic may look after a worker that no event tells about."""
+
+
+class Panel:
+    """The controls of one form.
+
+    Args:
+        form: the widget of SpatialRegularization.ui.
+        logic: runs what the panel asks for.
+        dialogs: the questions that interrupt.
+    """
+
+    def __init__(self, form: Any, logic: RegistrationLogic, dialogs: Dialogs | None = None) -> None:
+        self.ui, self.logic = slicer.util.childWidgetVariables(form), logic
+        self._form = form
+        self.parameters: PanelParameters | None = None
+        self._tag: int | None = None
+        self._gui: int | None = None
+        self._chosen: tuple[str, str] = ("", "")
+        self._live_key: tuple[Any, ...] | None = None
+        self._showing = False
+        self.model = ModelSection(self.ui, dialogs or Dialogs())
+        self.regularization = RegularizationSection(self.ui)
+        self.run = RunSection(self.ui)
+        self.apply_to = ApplySection(self.ui)
+        self.review = ReviewPanel(self.ui.reviewFrame)
+        self._timer = qt.QTimer()
+        self._timer.setInterval(POLL_MS)
+        self._timer.connect("timeout()", logic.poll)
+        set_tool_tips([*vars(self.ui).values()])
+        self._connect()
+
+    def attach(self, parameters: PanelParameters | None) -> None:
+        """Show and change these parameters from now on; None: none."""
+        if self.parameters is not None:
+            self.parameters.RemoveObserver(self._tag)
+            self.parameters.disconnectGui(self._gui)
+            self._gui = None
+        self.parameters, self._live_key = parameters, None
+        if parameters is not None:
+            self._chosen = (parameters.model, parameters.preset)
+            self._gui = parameters.connectParametersToGui(self._bindings())
+            self._tag = parameters.AddObserver(vtk.vtkCommand.ModifiedEvent, lambda *_: self._changed())
+            self.review.set_scene(slicer.mrmlScene)
+        self._changed()
+
+    def enter(self) -> None:
+        """The user comes to the module: models may have come or gone."""
+        self.model.read_catalogue()
+        self.review.enter()
+        self._changed()
+
+    def exit(self) -> None:
+        """The user goes to another module; a run goes on."""
+        self.review.exit()
+
+    def scene_closing(self) -> None:
+        """Everything that belongs to the scene ends; its parameters are left alone."""
+        self.logic.scene_closed()
+        self.attach(None)
+        self.apply_to.forget()
+        self.review.clear()
+        self.run.forget()
+
+    def cleanup(self) -> None:
+        """The module is unloaded."""
+        self._timer.stop()
+        self.attach(None)
+        self.review.cleanup()
+        self.logic.close()
+
+    def apply(self, *, refine_steps: int = 0) -> None:
+        """Register; while something runs: cancel it."""
+        if self.logic.state is not RunState.IDLE:
+            self.logic.cancel()
+            return
+        self.run.forget()
+        self._timer.start()
+        if not self._ready():
+            return
+        try:
+            card = self.model.card(self.parameters)
+            self.logic.start(request_of(self.parameters, card, self.model.device, refine_steps=refine_steps))
+        except (ValueError, RuntimeError, OSError) as error:
+            self._failed(Failure(str(error)))
+
+    def _connect(self) -> None:
+        """Buttons to what they do, the logic's signals to what they show."""
+        ui, logic = self.ui, self.logic
+        self.run.apply_clicked.connect(self.apply)
+        self.run.remedy_clicked.connect(self._remedy)
+        self.model.asked.connect(self._manage)
+        self.model.device_changed.connect(self._changed)
+        ui.resetButton.connect("clicked()", lambda: self.regularization.reset(self.parameters, self._card()))
+        ui.refineButton.connect("clicked()", lambda: self.apply(refine_steps=self.parameters.refineSteps))
+        ui.undoButton.connect("clicked()", self._undo)
+        logic.state_changed.connect(self._state_changed)
+        logic.progressed.connect(self._progressed)
+        logic.finished.connect(self._finished)
+        logic.failed.connect(self._failed)
+        logic.cancelled.connect(self.run.show_cancelled)
+        logic.previewed.connect(self._previewed)
+        logic.live_changed.connect(self._say_live)
+        logic.catalogue_changed.connect(self._catalogue_changed)
+
+    def _bindings(self) -> dict[str, Any]:
+        """Parameter → widget, or connector where Slicer has none."""
+        widgets = [w for w in vars(self.ui).values() if w.property("SlicerParameterName")]
+        bound = {str(widget.property("SlicerParameterName")): widget for widget in widgets}
+        return bound | {"model": self.model.connector}
+
+    def _card(self) -> Any:
+        return self.model.card(self.parameters)
+
+    def _changed(self) -> None:
+        """Any parameter: show what follows from it, and ask for a preview where one is wanted."""
+        if self._showing or slicer.mrmlScene.IsClosing() or slicer.mrmlScene.IsImporting():
+            return
+        self._showing = True
+        try:
+            self._follow_choice()
+            self.model.show(self.parameters)
+            self.apply_to.show(self.parameters)
+            if self.parameters is not None:
+                self.regularization.show(self.parameters, self._card())
+            self._show_state()
+        finally:
+            self._showing = False
+        self._preview_if_wanted()
+
+    def _follow_choice(self) -> None:
+        """Another preset brings its settings, another model the tuned values of its sliders."""
+        if self.parameters is None:
+            return
+        model, preset = self._chosen
+        self._chosen = (self.parameters.model, self.parameters.preset)
+        if preset != self.parameters.preset:
+            self.regularization.choose_preset(self.parameters, self._card())
+        if model != self.parameters.model:
+            self.regularization.reset(self.parameters, self._card())
+
+    def _preview_if_wanted(self) -> None:
+        parameters = self.parameters
+        wanted = parameters is not None and parameters.updateLive and self.ui.updateLiveCheckBox.enabled
+        if not wanted or missing(parameters, self.model.cards):
+            if self._live_key is not None:
+                self._live_key = None
+                self.logic.stop_preview()
+                self._say_live("")
+            return
+        if self.logic.state is not RunState.IDLE:
+            return
+        try:
+            request = request_of(parameters, self._card(), self.model.device)
+            key = live_key(request)
+            if key != self._live_key and self._ready():
+                self._live_key = key
+                self._timer.start()
+                self.logic.preview(request)
+        except (ValueError, RuntimeError, OSError) as error:
+            self._failed(Failure(str(error)))
+
+    def _ready(self) -> bool:
+        """True where what computing needs is installed; otherwise the panel says in words what to do."""
+        installed = self.logic.installer.ensure()
+        if installed.state.name == "READY":
+            return True
+        self._live_key = None
+        self._failed(Failure(installed.sentence, remedies=("install",) if installed.state.name == "DECLINED" else ()))
+        return False
+
+    def _manage(self, action: str, what: str) -> None:
+        self.run.forget()
+        self._timer.start()
+        if self._ready():
+            self.logic.manage(action, what)
+
+    def _catalogue_changed(self) -> None:
+        self.model.read_catalogue()
+        self._changed()
+
+    def _remedy(self, remedy: str) -> None:
+        """What may help after a failure, and once more."""
+        if remedy == "cpu":
+            self.model.choose_device("cpu")
+        if remedy == "half-resolution":
+            self.parameters.maxVoxels = halved(self.parameters.maxVoxels, self.parameters.fixedVolume)
+        self.apply()
+
+    def _undo(self) -> None:
+        self.logic.undo()
+        self.run.show_words("The outputs are as they were before the last run.")
+        self._show_state()
+
+    def _show_state(self) -> None:
+        self.run.show_state(self.logic.state, missing(self.parameters, self.model.cards))
+        self.ui.undoButton.enabled = self.logic.can_undo and self.logic.state is RunState.IDLE
+
+    def _state_changed(self, state: RunState) -> None:
+        self._show_state()
+        if state is RunState.IDLE:
+            self._preview_if_wanted()  # of what was moved meanwhile
+
+    def _progressed(self, step: Step) -> None:
+        self.run.show_step(step)
+        self.model.show_device(self.logic.device)
+
+    def _finished(self, outcome: Outcome) -> None:
+        self._remember(outcome)
+        self.run.show_outcome(outcome)
+        self.review.show(outcome, outcome.request)
+        self._show_state()
+
+    def _previewed(self, preview: Preview) -> None:
+        self._remember(preview)
+        folds = preview.figures.get("folding_percent")
+        self._say_live(f"{duration(preview.seconds)} per update" + ("" if folds is None else f", {folds:.2g} % folds"))
+        self.review.show(preview, preview.request)
+
+    def _remember(self, result: Outcome | Preview) -> None:
+        """The nodes that were made become the selected outputs."""
+        self.model.show_device(result.device)
+        if self.parameters is not None:
+            with slicer.util.NodeModify(self.parameters.parameterNode):
+                remember_outputs(self.parameters, result.outputs)
+
+    def _failed(self, failure: Failure) -> None:
+        self.run.show_failure(failure)
+        self._show_state()
+
+    def _say_live(self, text: str) -> None:
+        self.ui.liveLabel.text = text
+
+
+def halved(max_voxels: int, volume: Any) -> int:
+    """The largest lattice for voxels twice as long along each axis of a volume."""
+    image = volume.GetImageData() if volume is not None else None
+    now = min(max_voxels, image.GetNumberOfPoints()) if image is not None else max_voxels
+    return max(1000, now // 8)

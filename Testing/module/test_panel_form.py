@@ -1,0 +1,219 @@
+"""The form, its parameters and its catalogue: every control is bound once, ranges come from the settings, nothing is heavy."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("slicer", reason="needs the slicer-core package")
+pytest.importorskip("PySide6", reason="needs the PySide6-Essentials package")
+pytestmark = pytest.mark.slicer
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+FORM = REPOSITORY / "SpatialRegularization" / "Resources" / "UI" / "SpatialRegularization.ui"
+BOUND = (
+    "QCheckBox", "QComboBox", "QDoubleSpinBox", "QLineEdit", "QSpinBox", "ctkSliderWidget", "qMRMLNodeComboBox",
+)  # fmt: skip
+UNBOUND = {"deviceSelector"}
+"""Remembered by the application, not by the scene."""
+
+
+@pytest.fixture
+def parameters(scene):
+    """Fresh parameters of the panel in a fresh scene."""
+    import slicer_module
+
+    slicer_module.install(scene.slicer)
+    from SpatialRegularizationGui.parameters import PanelParameters
+
+    return PanelParameters(scene.add("vtkMRMLScriptedModuleNode"))
+
+
+def _widgets() -> list[tuple[str, str, str]]:
+    """(class, name, parameter) of every widget of the form."""
+    found = []
+    for widget in ElementTree.parse(FORM).getroot().iter("widget"):
+        names = [p.findtext("string") for p in widget.findall("property") if p.get("name") == "SlicerParameterName"]
+        found.append((widget.get("class"), widget.get("name"), names[0] if names else ""))
+    return found
+
+
+def test_every_control_is_bound_to_one_parameter_and_every_parameter_to_one_control(parameters) -> None:
+    controls = [(name, parameter) for kind, name, parameter in _widgets() if kind in BOUND and name not in UNBOUND]
+    assert [name for name, parameter in controls if not parameter] == []
+    names = [parameter for _, _, parameter in _widgets() if parameter]
+    assert sorted(names) == sorted(parameters.allParameters)
+
+
+def test_every_control_has_a_tool_tip_with_range_and_unit_where_it_is_a_number(parameters) -> None:
+    import slicer
+    from SpatialRegularizationGui.tool_tips import SETTING_OF, set_tool_tips
+
+    ui = slicer.util.childWidgetVariables(slicer.util.loadUI(str(FORM)))
+    set_tool_tips([*vars(ui).values()])
+    for kind, name, parameter in _widgets():
+        if kind in (*BOUND, "qMRMLCheckableNodeComboBox", "QPushButton"):
+            tip = getattr(ui, name).toolTip
+            assert tip, f"{name} has no tool tip"
+            number = kind in ("QDoubleSpinBox", "QSpinBox", "ctkSliderWidget") and parameter in SETTING_OF
+            assert not number or re.search(r"Range: .+ to .+", tip), f"{name}: {tip}"
+
+
+def test_every_setting_of_a_registration_has_a_parameter_with_its_range(parameters) -> None:
+    import slicer_module
+    from SpatialRegularizationGui.parameters import AUTOMATIC, PARAMETER_OF, PREFERENCES, RULES
+
+    assert set(PARAMETER_OF) == set(RULES) - {*PREFERENCES, "refine_steps"}
+    for setting, parameter in PARAMETER_OF.items():
+        if "range" in RULES[setting]:
+            low, high = slicer_module._note(parameters.allParameters[parameter].notes, slicer_module.WithinRange)
+            assert high == RULES[setting]["range"][1]
+            assert low == (AUTOMATIC[setting] if setting in AUTOMATIC else RULES[setting]["range"][0])
+
+
+def test_every_preset_written_to_the_panel_and_read_back_differs_in_nothing(parameters) -> None:
+    from SpatialRegularizationGui.parameters import settings_of, write_preset
+
+    from SpatialRegularizationLib.registration.presets import PRESETS
+
+    for name in PRESETS:
+        parameters.preset = name
+        write_preset(parameters, name)
+        assert settings_of(parameters) == {}, name
+
+
+def test_only_what_differs_from_the_preset_is_asked_for(parameters) -> None:
+    from SpatialRegularizationGui.parameters import settings_of
+
+    parameters.lambdaMax, parameters.workingSpacing, parameters.iterations = 3.3, 2.5, "5, 4 3 2"
+    assert settings_of(parameters) == {
+        "lambda_max": 3.3, "working_spacing_mm": 2.5, "levels": ((8, 8, 5), (4, 4, 4), (2, 4, 3), (1, 2, 2)),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("text", ["1 2", "a b c d", "1 2 3 -4", "1.5 2 3 4"])
+def test_wrong_steps_per_level_are_refused_in_a_sentence(parameters, text: str) -> None:
+    from SpatialRegularizationGui.parameters import settings_of
+
+    parameters.iterations = text
+    with pytest.raises(ValueError, match=r"Steps per level must be 4 whole numbers .* got '.*'; write for example 60 50 40 30"):
+        settings_of(parameters)
+
+
+def test_what_is_missing_is_said_until_nothing_is(parameters, scene) -> None:
+    from SpatialRegularizationGui.asking import missing
+    from SpatialRegularizationGui.cards import OFFERED, Card
+
+    said = [missing(parameters, {})]
+    parameters.fixedVolume = scene.add("vtkMRMLScalarVolumeNode", "F")
+    said.append(missing(parameters, {}))
+    parameters.movingVolume = parameters.fixedVolume
+    said.append(missing(parameters, {}))
+    parameters.movingVolume = scene.add("vtkMRMLScalarVolumeNode", "M")
+    said.append(missing(parameters, {}))
+    parameters.fixedPoints = scene.add("vtkMRMLMarkupsFiducialNode", "P")
+    said.append(missing(parameters, {}))
+    parameters.fixedPoints, parameters.model = None, "far"
+    said.append(missing(parameters, {}))
+    said.append(missing(parameters, {"far": Card("far", OFFERED)}))
+    assert said == [
+        "Select a fixed volume", "Select a moving volume", "Select two different volumes", "",
+        "Select the moving landmarks, too", "Import the model far", "Download the model far",
+    ]  # fmt: skip
+    assert missing(None, {}) == "Open a scene"
+
+
+def test_a_parameter_that_a_scene_brings_outside_of_the_range_of_a_preset_is_not_changed_by_showing_it(parameters) -> None:
+    import slicer
+    from SpatialRegularizationGui.regularization_section import RegularizationSection
+
+    ui = slicer.util.childWidgetVariables(slicer.util.loadUI(str(FORM)))
+    parameters.connectParametersToGui({"lambdaMax": ui.lambdaMaxSlider})
+    parameters.lambdaMax = 250.0
+    RegularizationSection(ui).show(parameters, None)
+    assert (parameters.lambdaMax, ui.lambdaMaxSlider.value, ui.lambdaMaxSlider.maximum) == (250.0, 250.0, 250.0)
+
+
+def test_ranges_read_from_a_card_are_those_of_the_built_model() -> None:
+    from SpatialRegularizationGui.cards import ranges_of
+
+    from SpatialRegularizationLib.models.catalogue import SYSTEMS, build_model, describe
+
+    for system in SYSTEMS:
+        model = build_model({"system": system, "size": "tiny", "image_shape": [32, 32, 32]})
+        expected = [(h.name, h.low, h.high, h.default) for h in model.hyperparameters]
+        found = [(r.name, r.low, r.high, r.default) for r in ranges_of(describe(model))]
+        assert found == expected, system
+
+
+def test_a_card_is_read_from_the_header_where_the_file_beside_is_absent(tmp_path: Path) -> None:
+    from SpatialRegularizationGui.cards import INSTALLED, read_card
+
+    from SpatialRegularizationLib.models.catalogue import build_model
+    from SpatialRegularizationLib.zoo.card import ModelCard, save_model
+
+    model = build_model({"system": "hyper-tm-spr", "size": "tiny", "image_shape": [32, 32, 32]})
+    path = tmp_path / "a.safetensors"
+    save_model(model, ModelCard("a", (32, 32, 32), (2.0, 2.0, 2.0), purpose="<b>tests</b>"), path)
+    beside = read_card("a", path)
+    path.with_suffix(".json").unlink()
+    assert read_card("a", path) == beside
+    assert (beside.state, [r.name for r in beside.ranges]) == (INSTALLED, ["alpha_prime", "lambda_max"])
+    assert "&lt;b&gt;tests" in beside.html()
+    path.write_bytes(b"damaged")
+    assert "a.safetensors holds no readable card" in read_card("a", path).problem
+    path.with_suffix(".json").write_text(json.dumps({"name": "a"}), encoding="utf-8")
+    assert "import it again" in read_card("a", path).problem
+
+
+@pytest.mark.parametrize(
+    ("shape", "spacing", "values", "said"),
+    [
+        ((64, 64, 64), (2.0, 2.0, 2.0), (-1000.0, 400.0), ""),
+        ((20, 64, 64), (2.0, 2.0, 2.0), (-1000.0, 400.0), "covers 40 × 128 × 128 mm"),
+        ((90, 90, 200), (2.0, 2.0, 2.0), (-1000.0, 400.0), "covers 180 × 180 × 400 mm"),
+        ((32, 32, 32), (4.0, 4.0, 4.0), (-1000.0, 400.0), "voxels of 4 mm"),
+        ((64, 64, 64), (2.0, 2.0, 2.0), (0.0, 400.0), "Hounsfield"),
+    ],
+)
+def test_a_pair_that_does_not_fit_the_card_is_warned_about(shape, spacing, values, said: str) -> None:
+    from SpatialRegularizationGui.cards import INSTALLED, Card, misfit
+
+    card = Card("ct-model", INSTALLED, shape=(64, 64, 64), spacing_mm=(2.0, 2.0, 2.0), intensity="ct")
+    found = misfit(card, {"fixed volume": (shape, spacing, values)})
+    assert said in found
+    assert bool(found) == bool(said)
+
+
+def test_the_form_and_the_parameters_import_no_heavy_package() -> None:
+    code = """
+import sys
+class Forbid:
+    def find_spec(self, name, path=None, target=None):
+        if name.split('.')[0] in ('torch', 'scipy', 'nibabel', 'safetensors', 'requests'):
+            raise ImportError(name)
+sys.meta_path.insert(0, Forbid())
+sys.path[:0] = [{module!r}, {tests!r}, {root!r}]
+import slicer_scene
+slicer = slicer_scene.start_slicer()
+import slicer_module
+slicer_module.install(slicer)
+import time
+start = time.perf_counter()
+import SpatialRegularization
+widget = SpatialRegularization.SpatialRegularizationWidget()
+print(time.perf_counter() - start)
+assert 'torch' not in sys.modules
+widget.cleanup()
+"""
+    folders = {"module": str(REPOSITORY / "SpatialRegularization"), "tests": str(Path(__file__).parent), "root": str(REPOSITORY)}
+    done = subprocess.run([sys.executable, "-c", code.format(**folders)], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr[-2000:]
+    seconds = float(done.stdout.split()[-1])
+    assert seconds < 1.0  # a loaded machine; the figure itself is measured quietly
