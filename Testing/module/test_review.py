@@ -154,9 +154,11 @@ def test_the_displacement_is_that_of_the_transform_in_mm(scene: Any, nodes: Any,
 
 def test_the_displacement_of_a_large_image_is_sampled_on_a_coarser_lattice(scene: Any, nodes: Any) -> None:
     from SpatialRegularizationGui import review_volumes
+
     from SpatialRegularizationLib.geometry.grid import Grid
 
-    fine = Grid(tuple(n * 3 for n in reviewed.SHAPE), tuple(s / 3 for s in reviewed.SPACING), (30.0, 30.0, -30.0), reviewed.DIRECTION)
+    shape, spacing = tuple(n * 3 for n in reviewed.SHAPE), tuple(s / 3 for s in reviewed.SPACING)
+    fine = Grid(shape, spacing, (30.0, 30.0, -30.0), reviewed.DIRECTION)
     image = review_volumes._length(nodes.transform, fine)
     assert image.values.size <= review_volumes.LENGTH_VOXELS
     corner = np.array(image.grid.index_to_point(np.array(image.grid.shape) - 1.0))
