@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
+from shippable import complete_card, tiny_model
 
 from SpatialRegularizationLib.__main__ import main
 from SpatialRegularizationLib.models.catalogue import build_model
 from SpatialRegularizationLib.zoo.card import ModelCard, save_model, sha256_of
 from SpatialRegularizationLib.zoo.folder import ENVIRONMENT, zoo_folder
+from SpatialRegularizationLib.zoo.shipping import ship_model
 
 
 @pytest.fixture(autouse=True)
@@ -40,7 +43,8 @@ def test_a_model_is_imported_listed_shown_and_removed(own: Path, capsys: pytest.
     assert models("import", own, "--name", "hippo", "--license", "MIT") == 0
     assert "--model hippo" in capsys.readouterr().out
     assert models("list") == 0
-    assert "hippo  hypermorph  32 x 48 x 32 voxels of 1 x 1 x 1.5 mm, axes LPS  hippocampus" in capsys.readouterr().out
+    line = "hippo  yours  hypermorph  32 x 48 x 32 voxels of 1 x 1 x 1.5 mm, axes LPS  hippocampus"
+    assert line in capsys.readouterr().out
     assert models("info", "hippo") == 0
     text = capsys.readouterr().out
     for part in ("hypermorph", "dice 0.81", "MIT", sha256_of(zoo_folder() / "hippo.safetensors"), "lambda 0 to 1"):
@@ -68,8 +72,66 @@ def test_a_damaged_model_is_listed_as_such(own: Path, capsys: pytest.CaptureFixt
     (zoo_folder() / "best.json").write_text("{")
     capsys.readouterr()
     assert models("list") == 0
-    assert "best  damaged" in capsys.readouterr().out
+    assert "best  yours  damaged" in capsys.readouterr().out
     assert models("info", "best") == 1
+
+
+@pytest.fixture
+def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A model that comes with the package."""
+    monkeypatch.setattr("SpatialRegularizationLib.zoo.folder.BUNDLED", tmp_path / "bundled")
+    return ship_model(tiny_model(), complete_card("tiny", purpose="try <this>"), folder=tmp_path / "bundled").path
+
+
+def test_a_shipped_model_is_listed_as_such_shown_in_words_and_stays(
+    own: Path, shipped: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert models("list") == 0
+    assert "tiny  shipped  voxelmorph" in capsys.readouterr().out
+    assert models("info", "tiny") == 0
+    text = capsys.readouterr().out
+    for part in (
+        "tiny (shipped)",
+        "noise (none needed): everything",
+        "2 epochs, 20 steps, 4 s on 2 CPU cores, train_total 0.9 to 0.7, dice 0.5 to 0.5",
+        "spatialreg train tiny.yaml",
+        "two pairs: 2 pairs, means\nmethod  Dice\ntiny    0.500",
+        "It has learnt nothing.",
+        "tests only",
+        "Not a medical device",
+    ):
+        assert part in text
+    assert models("remove", "tiny") == 1
+    assert "The model tiny comes with the package and stays; only models in" in capsys.readouterr().err
+    assert shipped.is_file()
+
+
+def test_a_model_of_the_user_goes_before_a_shipped_one_of_the_same_name(
+    own: Path, shipped: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert models("import", own, "--name", "tiny") == 0
+    models("list")
+    assert "tiny  yours  hypermorph" in capsys.readouterr().out
+    assert models("remove", "tiny") == 0
+    models("list")
+    assert "tiny  shipped  voxelmorph" in capsys.readouterr().out
+
+
+def test_the_card_is_written_as_a_page_with_curves_that_needs_nothing_outside(
+    shipped: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert models("info", "tiny", "--html", tmp_path / "card.html", "--json") == 0
+    told = result(capsys)
+    assert (told["bundled"], told["html"]) == (True, str(tmp_path / "card.html"))
+    page = (tmp_path / "card.html").read_text(encoding="utf-8")
+    assert not re.search(r"(src|href)=", page)
+    for part in ("try &lt;this&gt;", "Training energy", "two pairs: 2 pairs", "Not a medical device", "train tiny.yaml"):
+        assert part in page
+    assert "Validation Dice</text>" not in page, "one value is no curve"
+    line = re.search(r'<path d="(M[^"]*)" class="so-far"', page).group(1)
+    assert line.count("L") == 1
+    assert models("info", "tiny", "--html", tmp_path / "nowhere" / "card.html") == 1
+    assert "card.html could not be written" in capsys.readouterr().err
 
 
 def test_the_prior_of_a_checkpoint_is_taken_from_the_options(
@@ -89,6 +151,7 @@ def test_the_prior_of_a_checkpoint_is_taken_from_the_options(
     ("arguments", "code", "sentence"),
     [
         (("lst",), 2, "There is no action 'lst': did you mean 'list'?"),
+        (("list", "--html", "x.html"), 2, "--html has an effect with 'spatialreg models info' only"),
         (("info",), 2, "'spatialreg models info' needs a NAME"),
         (("list", "best"), 2, "'spatialreg models list' takes no name"),
         (("info", "bset"), 1, "There is no model 'bset'; none is in"),

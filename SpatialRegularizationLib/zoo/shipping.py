@@ -34,7 +34,8 @@ LARGEST_DIFFERENCE_VOXELS = 0.02
 """Between the displacements of a model before and after it was stored as float16."""
 NEEDED = ("purpose", "intended_use", "license", "citation", "source", "limits", "figures", "data", "training", "studies")
 """Entries of a card that a shipped model must have."""
-_PLACES = re.compile(r"(?:^|[\s\"'=:(])(?:/(?:home|root|tmp|work|mnt|media|data|Users)/|[A-Za-z]:\\\\|~/)")
+_PLACES = re.compile(r"(?:^|[\s\"'=:(])(?:/[\w.-]+/|[A-Za-z]:\\|~/)")
+"""Absolute paths and paths in a home folder, but not the address of a page."""
 
 
 @dataclass(frozen=True)
@@ -174,7 +175,7 @@ def faults_of(path: Path) -> list[str]:
     wide = _wide(path)
     if wide:
         faults.append(f"{path.name} holds {wide[0]} in more than 16 bits.")
-    return faults + _trial_faults(model, card)
+    return faults + trial_faults(model, card)
 
 
 def card_faults(card: ModelCard) -> list[str]:
@@ -201,7 +202,7 @@ def _room_faults(folder: Path, written: Path) -> list[str]:
     return [f"All shipped models together would take {together / 1e6:.1f} MB, at most {LARGEST_BYTES_TOGETHER / 1e6:g} MB."]
 
 
-def _trial_faults(model: RegistrationModel, card: ModelCard) -> list[str]:
+def trial_faults(model: RegistrationModel, card: ModelCard) -> list[str]:
     """A registration of the trial pair, as a user gets it."""
     fixed, moving = trial_pair(lattice_of(card), card.intensity)
     try:

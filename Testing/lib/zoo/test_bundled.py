@@ -1,0 +1,40 @@
+"""Every model that comes with the package: small, with a whole card, the file that the card names, no folds; Hyper ones obey."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from SpatialRegularizationLib.evaluation.lambda_response import NAMES, lambda_response
+from SpatialRegularizationLib.zoo.card import load_model, read_card
+from SpatialRegularizationLib.zoo.folder import BUNDLED, CARD, PARAMETERS
+from SpatialRegularizationLib.zoo.shipping import LARGEST_BYTES_TOGETHER, faults_of, trial_tensors
+
+SHIPPED = sorted(BUNDLED.glob(f"*{PARAMETERS}"))
+NONE = [pytest.param(None, marks=pytest.mark.skip(reason="no model is shipped yet"))]
+
+
+def _conditioned(path: Path) -> bool:
+    """Whether a model takes α′ and λmax."""
+    return read_card(path).system == "hyper-tm-spr"
+
+
+@pytest.mark.parametrize("path", SHIPPED or NONE, ids=lambda path: path.stem if path else "none")
+def test_a_shipped_model_has_no_fault(path: Path) -> None:
+    assert faults_of(path) == []
+
+
+@pytest.mark.parametrize("path", [p for p in SHIPPED if _conditioned(p)] or NONE, ids=lambda path: path.stem if path else "none")
+def test_alpha_prime_raises_lambda_and_lambda_max_alone_lowers_it_relatively(path: Path) -> None:
+    model, card = load_model(path)
+    assert set(NAMES) <= {h.name for h in model.hyperparameters}
+    response = lambda_response(model, [trial_tensors(card, seed=seed) for seed in (0, 1)])
+    assert response.alpha_raises_lambda, response.words()
+    assert response.lambda_max_lowers_relative, response.words()
+
+
+def test_the_folder_of_shipped_models_holds_models_with_their_cards_only_and_stays_small() -> None:
+    files = sorted(path for path in BUNDLED.iterdir() if path.is_file()) if BUNDLED.is_dir() else []
+    assert {path.name for path in files} == {path.with_suffix(end).name for path in SHIPPED for end in (PARAMETERS, CARD)}
+    assert sum(path.stat().st_size for path in files) <= LARGEST_BYTES_TOGETHER
