@@ -98,7 +98,7 @@ class Worker:
 
     def serve(self, lines: IO[bytes]) -> int:
         """Answer all requests of a stream; what waits when it ends is still done, unless the worker is attached."""
-        self.tell("ready", None, _ready())
+        self.greet()
         reader = threading.Thread(target=self._read, args=(lines,), daemon=True)
         reader.start()
         try:
@@ -107,6 +107,10 @@ class Worker:
         finally:
             self._jobs.close()
         return 0
+
+    def greet(self) -> None:
+        """Write the first line."""
+        self.tell("ready", None, _ready())
 
     def tell(self, event: str, request: Request | None, values: dict[str, Any]) -> None:
         """Write one answer; a reader that has gone away is no failure of the work."""

@@ -1,0 +1,226 @@
+"""Live updates: every move of a slider becomes a preview in the output nodes, the newest first, and all of it can be put back.
+
+    ask ─▶ Debounce ─▶ load (or preview, without a model) where the pair is another one ─▶ predict ─▶ the nodes
+
+One request is on its way at a time; what was asked meanwhile waits, and only the newest of it is sent.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from .inputs import check_inputs, export_inputs
+from .jobs import Debounce, JobFolders, device_of
+from .outputs import Found, store
+from .request import Outputs, Preview, RegistrationRequest
+from .scene import grid_of
+from .snapshot import Snapshot
+from .task import failure_of, failure_of_error
+from .worker import Worker
+
+STEERED = ("alpha_prime", "lambda_max", "lambda_mean", "sigma_prime")
+"""Settings that a preview without a model takes with every update; which of them, its prior decides."""
+
+
+@dataclass(frozen=True)
+class Tell:
+    """What is called.
+
+    Args:
+        previewed: takes a `Preview`, when the nodes hold it.
+        changed: takes one sentence for the panel, "" where there is nothing to say.
+    """
+
+    previewed: Callable[[Preview], None]
+    changed: Callable[[str], None]
+
+
+class Live:
+    """The live session of one panel.
+
+    Args:
+        worker: who computes.
+        folders: where the worker gets and puts files.
+        now: the clock, s.
+        tell: what is called.
+    """
+
+    def __init__(self, worker: Callable[[], Worker], folders: JobFolders, now: Callable[[], float], tell: Tell) -> None:
+        self._worker, self._folders, self._tell = worker, folders, tell
+        self._debounce = Debounce(now)
+        self._last = self._stale = self._epoch = 0
+        self._flight: int | None = None
+        self._about: Mapping[str, Any] = {}
+        self._pair: tuple[Any, ...] = ()
+        self._folder: Path | None = None
+        self._nodes: dict[str, Any] = {}
+        self._snapshots: list[Snapshot] = []
+
+    @property
+    def active(self) -> bool:
+        """True where something waits or is on its way."""
+        return self._flight is not None or self._debounce.waiting
+
+    @property
+    def dropped(self) -> int:
+        """Updates that a newer one, or the end of the session, made stale."""
+        return self._debounce.dropped + self._stale
+
+    @property
+    def device(self) -> str:
+        """Where the loaded pair is."""
+        return str(self._about.get("device", ""))
+
+    def ask(self, request: RegistrationRequest) -> int:
+        """Update the preview; returns the id of this update. What is wrong is told."""
+        self._last += 1
+        self._debounce.change((self._last, request))
+        return self._last
+
+    def poll(self) -> None:
+        """Send what is due."""
+        if self._flight is not None:
+            return
+        due = self._debounce.due()
+        if due is not None:
+            self._send(*due)
+
+    def stop(self, *, restore: bool = True) -> None:
+        """End it: nothing comes any more.
+
+        Args:
+            restore: put back what the nodes held before the first update; otherwise they stay as they are.
+        """
+        self._epoch += 1
+        self._debounce.clear()
+        if self._flight is not None:
+            self._stale += 1
+            self._worker().cancel(self._flight)
+            self._flight = None
+        if restore:
+            for snapshot in reversed(self._snapshots):
+                snapshot.restore()
+        self._snapshots, self._nodes = [], {}
+        self._tell.changed("")
+
+    def forget(self) -> None:
+        """End it without touching a node, and let the pair go."""
+        self.stop(restore=False)
+        self._pair, self._about = (), {}
+        self._folders.remove(self._folder)
+        self._folder = None
+
+    def _send(self, id: int, request: RegistrationRequest) -> None:
+        request = replace(request, outputs=self._known(request.outputs))
+        try:
+            check_inputs(request)
+            if self._pair and self._key(request) == self._pair:
+                self._predict(id, request)
+            else:
+                self._load(id, request)
+        except (ValueError, OSError) as error:
+            self._tell.changed(failure_of_error(error).sentence)
+
+    def _key(self, request: RegistrationRequest) -> tuple[Any, ...]:
+        """Of a pair that is loaded in this very process of the worker."""
+        return (self._worker().generation, *_identity(request))
+
+    def _known(self, outputs: Outputs) -> Outputs:
+        """With the nodes of the updates before, where none is chosen."""
+        missing = {n: node for n, node in self._nodes.items() if getattr(outputs, n) is None and node.GetScene() is not None}
+        return replace(outputs, **missing)
+
+    def _load(self, id: int, request: RegistrationRequest) -> None:
+        self._pair, self._about = (), {}
+        self._tell.changed("Loading the pair for live updates.")
+        self._folders.remove(self._folder)
+        self._folder = self._folders.make()
+        bare = dict.fromkeys(("fixed_labels", "moving_labels", "fixed_points", "moving_points"))
+        if request.model:
+            bare |= dict.fromkeys(("fixed_mask", "moving_mask"))
+        files = export_inputs(replace(request, **bare), self._folder)
+        settings, environment = device_of(request.settings)
+        self._worker().use(environment)
+        if not request.model:
+            settings = {name: value for name, value in settings.items() if name not in STEERED}
+        values = {name: str(path) for name, path in files.items()} | {
+            "preset": request.preset, "settings": settings, "folder": str(self._folder / "arrays"),
+        }  # fmt: skip
+        kind = "load" if request.model else "preview"
+        if request.model:
+            values["model"] = request.model
+        self._fly(kind, values, lambda about: self._loaded(about, id, request))
+
+    def _loaded(self, about: Mapping[str, Any], id: int, request: RegistrationRequest) -> None:
+        self._about = about
+        self._pair = self._key(request)
+        self._tell.changed("")
+        if self._debounce.waiting:
+            self._stale += 1  # a newer one comes with the next poll
+        else:
+            self._predict(id, request)
+
+    def _predict(self, id: int, request: RegistrationRequest) -> None:
+        names = [h["name"] for h in self._about["hyperparameters"]]
+        given = request.condition if request.model else request.settings
+        values = {name: float(given[name]) for name in names if name in given}
+        begin = time.perf_counter()
+        self._fly("predict", values, lambda answer: self._show(answer, id, request, begin))
+
+    def _show(self, answer: Mapping[str, Any], id: int, request: RegistrationRequest, begin: float) -> None:
+        if request.fixed.GetScene() is None or request.moving.GetScene() is None:
+            return
+        found = Found.from_answer({**self._about, "arrays": answer["arrays"]})
+        stored = store(request.fixed.GetScene(), request, found, {"Preview": "live"})
+        if stored.outputs.nodes != self._nodes:
+            self._snapshots.append(stored.snapshot)
+            self._nodes = stored.outputs.nodes
+        seconds = time.perf_counter() - begin
+        self._tell.previewed(Preview(stored.outputs, answer["figures"], seconds, self.device, id, request))
+
+    def _fly(self, kind: str, values: Mapping[str, Any], landed: Callable[[Mapping[str, Any]], None]) -> None:
+        """Send one request; its answer counts unless the session has ended."""
+        epoch = self._epoch
+
+        def answer(event: Mapping[str, Any]) -> None:
+            if epoch != self._epoch:
+                return
+            if event["event"] == "progress":
+                self._tell.changed(f"Loading the pair for live updates: {event['stage']}.")
+                return
+            self._flight = None
+            try:
+                if event["event"] == "result":
+                    landed(event)
+                elif event["event"] == "error":
+                    if event.get("kind") != "input":
+                        self._pair = ()
+                    self._tell.changed(failure_of(event, self.device or "auto").sentence)
+            except Exception as error:
+                self._tell.changed(failure_of_error(error).sentence)
+
+        self._flight = 0  # an answer may come before submit returns
+        try:
+            id = self._worker().submit(kind, values, answer)
+        except OSError:
+            self._flight = None
+            raise
+        if self._flight == 0:
+            self._flight = id
+
+
+def _identity(request: RegistrationRequest) -> tuple[Any, ...]:
+    """What a loaded pair depends on: equal while the worker need not load again."""
+    below = request.outputs.transform
+    steered = () if request.model else STEERED
+    settings = tuple(sorted((name, repr(value)) for name, value in request.settings.items() if name not in steered))
+    volumes = [
+        (node.GetID(), node.GetImageData().GetMTime(), grid_of(node, below=below)) for node in (request.fixed, request.moving)
+    ]
+    others = [request.initial] if request.model else [request.initial, request.fixed_mask, request.moving_mask]
+    rest = [None if node is None else (node.GetID(), node.GetMTime()) for node in others]
+    return (id(request.fixed.GetScene()), request.model, request.preset, settings, *volumes, *rest)

@@ -1,0 +1,374 @@
+"""From nodes to nodes: what the panel, the console and scripts call to register. No qt, no widget, nothing heavy at import.
+
+    start ─▶ files of a job ─▶ worker ─▶ arrays ─▶ nodes ─▶ finished | failed | cancelled      exactly one for each start
+    preview ─▶ live.py ─▶ previewed
+
+Everything happens in the thread that calls `poll` (or in the event loop, under Qt). Nodes change only just before `finished` and
+`previewed`; a run that fails or is cancelled changes none, and leaves no file and no process that works for nobody.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from .console import options_of
+from .inputs import check_inputs, export_inputs
+from .install import Installer, Readiness
+from .jobs import JobFolders, device_of, seconds_left
+from .live import Live, Tell
+from .outputs import Found, Stored, store
+from .request import Outcome, Preview, RegistrationRequest, RunState, Step
+from .signals import Signal
+from .task import Ends, Task, failure_of_error
+from .worker import Worker, best_worker
+
+FIGURES = (
+    "seconds", "peak_memory_mb", "device", "similarity_before", "similarity_after", "dice_before", "dice_after",
+    "tre_before_mm", "tre_after_mm", "folding_percent", "folding_one_sided_percent", "ndv_percent", "sd_log_j",
+    "inverse_residual_mm", "hd95_before_mm", "hd95_after_mm",
+)  # fmt: skip
+"""Of the worker's answer, what `Outcome.figures` holds."""
+REPORT_SECONDS = 120.0
+"""A report takes no longer."""
+
+
+class RegistrationLogic:
+    """Registers volumes of a scene.
+
+    Args:
+        worker: who computes; None: the one that fits this program, made at the first use.
+        installer: of what is missing; None: the default one, made at the first use.
+        clock: s.
+
+    Attributes:
+        state_changed(RunState), progressed(Step), finished(Outcome), failed(Failure), cancelled(), previewed(Preview),
+        live_changed(str), catalogue_changed(), logged(str): signals.
+    """
+
+    def __init__(
+        self,
+        worker: Worker | None = None,
+        installer: Installer | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.state_changed, self.progressed, self.finished = Signal(), Signal(), Signal()
+        self.failed, self.cancelled, self.previewed = Signal(), Signal(), Signal()
+        self.live_changed, self.catalogue_changed, self.logged = Signal(), Signal(), Signal()
+        self._chosen_worker, self._installer, self._clock = worker, installer, clock
+        self._connected = False
+        self._state = RunState.IDLE
+        self._task: Task | None = None
+        self._folders = JobFolders(_temporary_path)
+        self._reports: Path | None = None
+        self._report = ""
+        self._stored: Stored | None = None
+        self._device = ""
+        self._live = Live(lambda: self.worker, self._folders, clock, Tell(self._previewed, self.live_changed.emit))
+
+    @property
+    def worker(self) -> Worker:
+        """Who computes."""
+        if self._chosen_worker is None:
+            self._chosen_worker = best_worker(self._breathe)
+        if not self._connected:
+            self._chosen_worker.logged.connect(self.logged.emit)
+            self._connected = True
+        return self._chosen_worker
+
+    @property
+    def installer(self) -> Installer:
+        """Of what is missing."""
+        if self._installer is None:
+            self._installer = Installer()
+        return self._installer
+
+    @property
+    def state(self) -> RunState:
+        """What is being done."""
+        return self._state
+
+    @property
+    def device(self) -> str:
+        """Where the last computation ran, "" until that is known."""
+        return self._device
+
+    @property
+    def devices(self) -> tuple[Mapping[str, str], ...]:
+        """Where the worker can compute, as it says after its first start; empty before."""
+        return () if self._chosen_worker is None else tuple(self._chosen_worker.ready.get("devices", ()))
+
+    @property
+    def can_undo(self) -> bool:
+        """True where `undo` has something to put back."""
+        return self._stored is not None and not self._stored.snapshot.empty
+
+    @property
+    def dropped(self) -> int:
+        """Live updates that a newer one has made stale."""
+        return self._live.dropped
+
+    @property
+    def pid(self) -> int | None:
+        """Of the process that computes."""
+        return None if self._chosen_worker is None else self._chosen_worker.pid
+
+    def start(self, request: RegistrationRequest) -> None:
+        """Begin a registration; signals tell how it goes.
+
+        Raises:
+            ValueError: what is wrong with the request, in one sentence.
+            RuntimeError: something is being done already.
+        """
+        self._must_be_idle()
+        self._live.stop()
+        check_inputs(request)
+        folder = self._folders.make()
+        try:
+            files = export_inputs(request, folder)
+            values, environment = _message(request, files, folder)
+        except BaseException:
+            self._folders.remove(folder)
+            raise
+        self.worker.use(environment)
+        self._begin("register", values, lambda answer: self._finish(request, answer), folder)
+
+    def cancel(self) -> None:
+        """Stop what is being done: first politely, then by ending the worker's process."""
+        if self._state is RunState.RUNNING:
+            self._set_state(RunState.CANCELLING)
+            self._task.cancel()
+
+    def manage(self, action: str, what: str, **choices: Any) -> None:
+        """Import a file, fetch or remove a model: `catalogue_changed`, `failed` or `cancelled` comes.
+
+        Args:
+            action: "import", "fetch" or "remove".
+            what: path of a file, or name of a model.
+            choices: of an import or fetch, see `commands/worker_protocol.md`.
+        """
+        self._must_be_idle()
+        values = {"action": action, "what": str(what), "choices": choices}
+        self._begin("models", values, lambda answer: self.catalogue_changed.emit, None)
+
+    def preview(self, request: RegistrationRequest) -> int:
+        """Show soon what this request would give, in its output nodes; the newest wins. Returns the id of the update."""
+        if self._state is not RunState.IDLE:
+            return 0
+        id = self._live.ask(request)
+        self._live.poll()
+        return id
+
+    def stop_preview(self) -> None:
+        """Put back what the nodes held before the first preview."""
+        self._live.stop()
+
+    def undo(self) -> None:
+        """Put back what the output nodes held before the last finished run."""
+        self._live.stop()
+        if self._stored is not None:
+            self._stored.snapshot.restore()
+            self._stored = None
+
+    def save_report(self, path: str | Path) -> None:
+        """Write the report of the last finished run.
+
+        Raises:
+            ValueError: there is none.
+            OSError: it cannot be written.
+        """
+        end = time.monotonic() + REPORT_SECONDS
+        while self._report and not Path(self._report).exists() and self.pid and time.monotonic() < end:
+            self.worker.poll(0.05)
+        if not self._report or not Path(self._report).exists():
+            raise ValueError("There is no report: register first, and save it before the next run.")
+        shutil.copyfile(self._report, path)
+
+    def register(self, fixedNode: Any, movingNode: Any, **options: Any) -> Outcome:
+        """Register and wait; for the console and for scripts.
+
+        Args:
+            fixedNode, movingNode: volumes.
+            options: `model`, `condition`, `preset`, `outputs`, `fixedMask`, `movingLabels`, `initial`, ... as in
+                `RegistrationRequest`, and every field of `RegistrationSettings`, such as `lambda_max=3, device="cpu"`.
+
+        Returns:
+            What was found; `.outputs.transform`, `.outputs.warped`, ... are the nodes.
+
+        Raises:
+            ValueError: what is wrong with the request.
+            RuntimeError: it failed or was cancelled; one sentence.
+        """
+        request = options_of(fixedNode, movingNode, options)
+        check_inputs(request)
+        installed = self.installer.ensure()
+        if installed.state is not Readiness.READY:
+            raise RuntimeError(installed.sentence)
+        ends: list[Any] = []
+        listeners = (self.finished, ends.append), (self.failed, ends.append), (self.cancelled, lambda: ends.append(None))
+        for signal, listener in listeners:
+            signal.connect(listener)
+        try:
+            self.start(request)
+            while self._state is not RunState.IDLE:
+                self.poll(0.05)
+                self._breathe()
+        finally:
+            for signal, listener in listeners:
+                signal.disconnect(listener)
+        if isinstance(ends[0], Outcome):
+            return ends[0]
+        raise RuntimeError("The registration was cancelled; every node is as it was." if ends[0] is None else ends[0].sentence)
+
+    def poll(self, seconds: float = 0.0) -> None:
+        """Hand over what the worker has answered; waits up to that long where there is nothing."""
+        if self._chosen_worker is not None:
+            self._chosen_worker.poll(seconds)
+        if self._task is not None:
+            self._task.poll()
+        if self._state is RunState.IDLE:
+            self._live.poll()
+
+    def scene_closed(self) -> None:
+        """Stop everything and forget every node; only `state_changed` is told."""
+        self._task = None
+        self._live.forget()
+        self._stored = None
+        self._end_worker()
+        if self._state is not RunState.IDLE:
+            self._set_state(RunState.IDLE)
+
+    def close(self) -> None:
+        """End the worker's process and delete every file; the logic can be used again."""
+        if self._task is not None:
+            self._set_state(RunState.CANCELLING)
+            self._task.cancel()
+        self._live.stop()
+        self._live.forget()
+        self._end_worker()
+
+    def _end_worker(self) -> None:
+        if self._chosen_worker is not None:
+            self._chosen_worker.stop()
+        self._report, self._reports = "", None
+        self._folders.remove_all()
+
+    def _begin(
+        self, kind: str, values: Mapping[str, Any], done: Callable[[Mapping[str, Any]], Callable[[], None]], folder: Path | None
+    ) -> None:
+        """Submit a task; whichever way it ends, its folder goes and the state is IDLE afterwards.
+
+        Args:
+            kind, values: of the worker's request.
+            done: takes the result, returns what tells of it; what it raises makes a failure of the task.
+            folder: of the job.
+        """
+
+        def end(call: Callable[..., None], *values: Any) -> None:
+            if self._task is not task:
+                return  # the scene was closed meanwhile
+            self._task = None
+            self._folders.remove(folder)
+            try:
+                call(*values)
+            finally:
+                self._set_state(RunState.IDLE)
+
+        def finish(answer: Mapping[str, Any]) -> None:
+            if self._task is task:
+                try:
+                    tell = done(answer)
+                except Exception as error:
+                    end(self.failed.emit, failure_of_error(error))
+                else:
+                    end(tell)
+
+        ends = Ends(self._progress, finish, lambda f: end(self.failed.emit, f), lambda: end(self.cancelled.emit))
+        self._task = task = Task(self.worker, self._clock, ends, str(values.get("settings", {}).get("device", "auto")))
+        self._set_state(RunState.RUNNING)
+        if self.pid is None:
+            self.progressed.emit(Step("starting", 0.0))
+        task.submit(kind, values)
+
+    def _finish(self, request: RegistrationRequest, answer: Mapping[str, Any]) -> Callable[[], None]:
+        """The result into the nodes; returns what tells of it."""
+        gone = [name for name in ("fixed", "moving") if getattr(request, name).GetScene() is None]
+        if gone:
+            raise ValueError(f"The {gone[0]} volume has left the scene during the run: nothing was changed; select it again.")
+        facts = _facts(request, answer)
+        stored = store(request.fixed.GetScene(), request, Found.from_answer(answer), facts)
+        self._stored, self._device = stored, facts["Device"]
+        self._order_report()
+        figures = {name: answer[name] for name in FIGURES if answer.get(name) is not None}
+        outcome = Outcome(
+            stored.outputs, figures, tuple(answer["notes"]), self._device, float(answer["seconds"]), self._report,
+            stored.folder_item, request,
+        )  # fmt: skip
+        return lambda: self.finished.emit(outcome)
+
+    def _order_report(self) -> None:
+        """The worker writes the page while the user looks at the images."""
+        self._folders.remove(self._reports)
+        self._reports = self._folders.make()
+        self._report = str(self._reports / "report.html")
+        self.worker.submit("report", {"out": self._report}, lambda event: None)
+
+    def _progress(self, stage: str, fraction: float, seconds: float) -> None:
+        self.progressed.emit(Step(stage, fraction, seconds_left(fraction, seconds)))
+
+    def _previewed(self, preview: Preview) -> None:
+        self._device = preview.device or self._device
+        self.previewed.emit(preview)
+
+    def _must_be_idle(self) -> None:
+        if self._state is not RunState.IDLE:
+            raise RuntimeError("A registration is running: wait until it has ended, or cancel it.")
+
+    def _set_state(self, state: RunState) -> None:
+        self._state = state
+        self.state_changed.emit(state)
+
+    @staticmethod
+    def _breathe() -> None:
+        """Lets the application handle its events, where there is one."""
+        app = getattr(sys.modules.get("slicer"), "app", None)
+        process_events = getattr(app, "processEvents", None)
+        if process_events is not None:
+            process_events()
+
+
+def _temporary_path() -> str | None:
+    """Of the application; None where there is none, which is the system's."""
+    path = getattr(getattr(sys.modules.get("slicer"), "app", None), "temporaryPath", None)
+    return path if isinstance(path, str) and path else None
+
+
+def _message(
+    request: RegistrationRequest, files: Mapping[str, Path], folder: Path
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """(what the worker's `register` takes, its environment)."""
+    settings, environment = device_of(request.settings)
+    values: dict[str, Any] = {name: str(path) for name, path in files.items()}
+    values |= {"preset": request.preset, "settings": settings, "folder": str(folder / "arrays")}
+    values["title"] = f"{request.moving.GetName()} to {request.fixed.GetName()}"
+    if request.model:
+        values |= {"model": request.model, "condition": dict(request.condition)}
+    return values, environment
+
+
+def _facts(request: RegistrationRequest, answer: Mapping[str, Any]) -> dict[str, Any]:
+    """Provenance that goes with the nodes."""
+    number = str(request.settings.get("device", "")).partition("cuda:")[2]
+    return {
+        "Model": (answer.get("model") or {}).get("name", ""),
+        "Condition": (answer.get("model") or {}).get("condition", {}),
+        "Preset": request.preset,
+        "Settings": answer["settings"],
+        "Device": f"cuda:{number}" if number else str(answer["device"]),
+        "Seconds": f"{answer['seconds']:.1f}",
+        "Version": answer["versions"]["SpatialRegularizationLib"],
+    }
