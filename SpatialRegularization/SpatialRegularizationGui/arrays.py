@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import vtk
-from vtk.util.numpy_support import get_vtk_array_type, numpy_to_vtk, vtk_to_numpy
+from vtk.util.numpy_support import get_vtk_array_type, vtk_to_numpy
 
 STORABLE = {np.dtype(np.bool_): np.uint8, np.dtype(np.float16): np.float32, np.dtype(np.int64): np.int32}
 """Types that VTK images cannot hold → the type that takes their values."""
@@ -23,13 +23,34 @@ def vtk_image(values: np.ndarray) -> Any:
     Raises:
         ValueError: integers beyond 32 bits, which VTK images cannot hold.
     """
-    stored = values.astype(STORABLE[values.dtype]) if values.dtype in STORABLE else values
-    if values.dtype == np.int64 and not np.array_equal(stored, values):
+    scalars, view = _allocated(STORABLE.get(values.dtype, values.dtype), values.shape[::-1], 1)
+    view[...] = values.transpose(2, 1, 0)
+    if values.dtype == np.int64 and not np.array_equal(view, values.transpose(2, 1, 0)):
         raise ValueError(f"Integer voxels must lie within 32 bits, got up to {np.abs(values).max()}: rescale the image.")
-    flat = stored.transpose(2, 1, 0).reshape(-1)
+    return _image(scalars, values.shape)
+
+
+def vtk_vectors(vectors: np.ndarray, signs: tuple[float, float, float]) -> Any:
+    """A vtkImageData of unit spacing with a float32 copy of vectors (3, i, j, k), each component times its sign."""
+    scalars, view = _allocated(np.dtype(np.float32), vectors.shape[:0:-1], 3)
+    for axis, sign in enumerate(signs):
+        for j in range(vectors.shape[2]):  # planes of one j stay in the cache while they are turned over
+            np.multiply(vectors[axis, :, j].T, np.float32(sign), out=view[:, j, :, axis], casting="same_kind")
+    return _image(scalars, vectors.shape[1:])
+
+
+def _allocated(kind: Any, shape: tuple[int, ...], components: int) -> tuple[Any, np.ndarray]:
+    """A VTK array and numpy's view of its memory, in the shape (k, j, i) or (k, j, i, components)."""
+    scalars = vtk.vtkDataArray.CreateDataArray(get_vtk_array_type(kind))
+    scalars.SetNumberOfComponents(components)
+    scalars.SetNumberOfTuples(int(np.prod(shape)))
+    return scalars, vtk_to_numpy(scalars).reshape(shape if components == 1 else (*shape, components))
+
+
+def _image(scalars: Any, shape: tuple[int, ...]) -> Any:
     data = vtk.vtkImageData()
-    data.SetDimensions(*values.shape)
-    data.GetPointData().SetScalars(numpy_to_vtk(flat, deep=1, array_type=get_vtk_array_type(flat.dtype)))
+    data.SetDimensions(*shape)
+    data.GetPointData().SetScalars(scalars)
     return data
 
 

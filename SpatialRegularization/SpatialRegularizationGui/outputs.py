@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -52,14 +51,6 @@ class Found:
         """|φ(x) - x| in mm, the affine map included."""
         total = total_displacement(self.affine, self.displacement, self.grid)
         return Image(np.sqrt(sum(np.square(part) for part in total)), self.grid)
-
-    @classmethod
-    def from_folder(cls, folder: Path) -> Found:
-        """Of a result folder; raises ValueError where a file is missing or no part of a result."""
-        affine, displacement, grid = _read_transform(folder / "transform.h5")
-        files = {"warped": "warped.nii.gz", "lambda_map": "lambda.nrrd", "jacobian": "jacobian.nrrd"}
-        images = {name: Image(*_read_image(folder / file)) for name, file in files.items()}
-        return cls(affine, displacement, grid, images)
 
     @classmethod
     def from_answer(cls, values: Mapping[str, Any]) -> Found:
@@ -150,15 +141,29 @@ def _store(
 
 def _fill(name: str, node: Any, request: RegistrationRequest, found: Found, snapshot: Snapshot) -> None:
     if name != "transform":
-        set_image(node, found.magnitude() if name == "magnitude" else found.images[name])
+        image = found.magnitude() if name == "magnitude" else found.images[name]
         if node.GetDisplayNode() is None:
-            node.CreateDefaultDisplayNodes()
+            node.CreateDefaultDisplayNodes()  # before there are voxels, which Slicer would look through for a window
+            _show(name, node.GetDisplayNode(), image, request.moving.GetDisplayNode())
+        set_image(node, image)
         return
     set_transform(node, found.affine, found.displacement, found.grid, composite=request.outputs.composite)
     roles = slicer.vtkMRMLTransformNode
     node.SetNodeReferenceID(roles.GetFixedNodeReferenceRole(), request.fixed.GetID())
     node.SetNodeReferenceID(roles.GetMovingNodeReferenceRole(), request.moving.GetID())
     refresh_inverse(node, snapshot)
+
+
+def _show(name: str, display: Any, image: Image, like: Any) -> None:
+    """The window of a new node: that of the moving volume for the warped one, 0 to 2 for Jacobians, else 0 to the maximum."""
+    if name == "warped" and like is None:
+        return
+    if name == "warped":
+        window = like.GetWindowLevelMin(), like.GetWindowLevelMax()
+    else:
+        window = (0.0, 2.0) if name == "jacobian" else (0.0, float(image.values.max()) or 1.0)
+    display.AutoWindowLevelOff()
+    display.SetWindowLevelMinMax(*window)
 
 
 def _folder(snapshot: Snapshot, nodes: Mapping[str, Any], name: str) -> int:
@@ -208,43 +213,3 @@ def _stale(names: Iterable[str], texts: Mapping[str, str]) -> list[str]:
 
 def _hierarchy(scene: Any) -> Any:
     return slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
-
-
-def _read_image(path: Path) -> tuple[np.ndarray, Grid]:
-    """Values (i, j, k) of a scalar image file, or (3, i, j, k) of a file of vectors, and where they lie."""
-    import SimpleITK as sitk
-
-    image = _opened(sitk.ReadImage, path)
-    return sitk.GetArrayFromImage(image).T, _grid(image)
-
-
-def _read_transform(path: Path) -> tuple[np.ndarray, np.ndarray, Grid]:
-    """B (4x4), d (3, i, j, k) and its grid of the composite in a result folder: affine map, and field acting first."""
-    import SimpleITK as sitk
-
-    affine, field = np.eye(4), None
-    read = _opened(sitk.ReadTransform, path)
-    composite = sitk.CompositeTransform(read) if read.GetTransformEnum() == sitk.sitkComposite else None
-    parts = [read] if composite is None else [composite.GetNthTransform(n) for n in range(composite.GetNumberOfTransforms())]
-    for part in parts:
-        if part.GetTransformEnum() == sitk.sitkDisplacementField:
-            field = sitk.DisplacementFieldTransform(part).GetDisplacementField()
-        else:
-            affine[:3, 3] = part.TransformPoint((0.0, 0.0, 0.0))
-            ends = [part.TransformPoint(axis) for axis in np.eye(3).tolist()]
-            affine[:3, :3] = (np.array(ends) - affine[:3, 3]).T
-    if field is None:
-        raise ValueError(f"{path.name} of the result holds no displacement field: run the registration again.")
-    return affine, sitk.GetArrayFromImage(field).T, _grid(field)
-
-
-def _opened(read: Any, path: Path) -> Any:
-    try:
-        return read(str(path))
-    except RuntimeError as error:
-        raise ValueError(f"{path.name} of the result is missing or damaged: run the registration again.") from error
-
-
-def _grid(image: Any) -> Grid:
-    direction = np.array(image.GetDirection()).reshape(3, 3)
-    return Grid(image.GetSize(), image.GetSpacing(), image.GetOrigin(), tuple(map(tuple, direction)))

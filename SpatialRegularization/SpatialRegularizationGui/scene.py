@@ -22,7 +22,7 @@ from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 
 from SpatialRegularizationLib.geometry.grid import Grid
 
-from .arrays import array_of_matrix, matrix_of, voxels_of, vtk_image
+from .arrays import array_of_matrix, matrix_of, voxels_of, vtk_image, vtk_vectors
 
 FLIP = np.diag([-1.0, -1.0, 1.0, 1.0])
 
@@ -331,14 +331,9 @@ def _field(displacement: np.ndarray, grid: Grid) -> Any:
     """VTK's transform of a displacement field, linear between its voxels."""
     if tuple(displacement.shape) != (3, *grid.shape):
         raise ValueError(f"A displacement must be {(3, *grid.shape)} as its grid, got {tuple(displacement.shape)}.")
-    vectors = np.empty((*grid.shape[::-1], 3), dtype=np.float32)
-    for axis in range(3):
-        vectors[..., axis] = displacement[axis].transpose(2, 1, 0) * FLIP[axis, axis]
-    image = vtk.vtkImageData()
-    image.SetDimensions(*grid.shape)
+    image = vtk_vectors(displacement, tuple(FLIP.diagonal()[:3]))
     image.SetOrigin(*(FLIP[:3, :3] @ np.array(grid.origin)))
     image.SetSpacing(*grid.spacing)
-    image.GetPointData().SetScalars(numpy_to_vtk(vectors.reshape(-1, 3), deep=1))
     directions = np.eye(4)
     directions[:3, :3] = FLIP[:3, :3] @ np.array(grid.direction)
     transform = slicer.vtkOrientedGridTransform()

@@ -269,7 +269,7 @@ def _content(node: Any) -> str:
         arrays.append(vtk_to_numpy(node.GetPolyData().GetPoints().GetData()))
     elif node.IsA("vtkMRMLMarkupsNode"):
         arrays.append(np.array([node.GetNthControlPointPosition(n) for n in range(node.GetNumberOfControlPoints())]))
-    elif node.IsA("vtkMRMLTransformNode"):
+    elif node.IsA("vtkMRMLTransformNode") and node.GetTransformFromParent() is not None:
         probes = np.random.default_rng(0).uniform(-60, 60, (50, 3))
         arrays.append(np.array([node.GetTransformFromParent().TransformPoint(*p) for p in probes]))
     elif node.IsA("vtkMRMLSegmentationNode"):
