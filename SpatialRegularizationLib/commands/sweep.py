@@ -80,7 +80,7 @@ def write_report(out: Path, record: SweepRecord, model: str, command: str, image
 
 def _identity(network: Network, data: Data) -> str:
     """Model and images: what must be the same for a sweep to go on."""
-    return " ".join([network.card.name, network.card.sha256, *(str(image.entry.image) for image in data.training)])
+    return " ".join([network.card.name, network.card.sha256, *(str(image.entry.main) for image in data.training)])
 
 
 def _values(record: SweepRecord, out: Path) -> dict[str, object]:

@@ -25,7 +25,7 @@ def run(options: argparse.Namespace, console: Console, arguments: Sequence[str])
         arguments: the command line itself.
     """
     if options.settings:
-        console.result({"settings": settings_help()}, "\n".join(f"{name:<18} {text}" for name, text in settings_help().items()))
+        console.result({"settings": settings_help()}, "\n".join(f"{name:<27} {text}" for name, text in settings_help().items()))
         return 0
     if options.config is None:
         raise UsageError("CONFIG is missing. See 'spatialreg train --help'.")
@@ -66,10 +66,15 @@ def _value(text: str) -> Any:
         return text
 
 
-def settings_help() -> dict[str, str]:
-    """Each setting with its help, range or choices, and default."""
+def settings_help(cls: type = TrainingSettings, prefix: str = "") -> dict[str, str]:
+    """Each setting with its help, range or choices, and default; parts of a setting after it, with a dot.
+
+    Args:
+        cls: the dataclass of settings.
+        prefix: of the names.
+    """
     found = {}
-    for f in fields(TrainingSettings):
+    for f in fields(cls):
         rules, unit = f.metadata, f" {f.metadata['unit']}" if f.metadata["unit"] else ""
         parts = [rules["help"]]
         if "choices" in rules or "several" in rules:
@@ -78,7 +83,9 @@ def settings_help() -> dict[str, str]:
             parts.append(f"{rules['range'][0]:g} to {rules['range'][1]:g}{unit}")
         if f.default is not MISSING and f.default not in (None, ()):
             parts.append(f"default {json.dumps(f.default)}")
-        found[f.name] = "; ".join(parts)
+        found[prefix + f.name] = "; ".join(parts)
+        if "parts" in rules:
+            found |= settings_help(rules["parts"], f"{prefix}{f.name}.")
     return found
 
 

@@ -5,7 +5,6 @@ Both images of a pair are mirrored alike; deformations and intensities are drawn
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 
 import torch
@@ -14,6 +13,7 @@ from torch import Tensor
 from ..fields.resize import resize
 from ..fields.sampling import sample_nearest, voxel_coordinates, warp
 from ..integrators.scaling_and_squaring import integrate_velocity
+from .draws import control_points
 from .pairs import Batch
 from .settings import FLIPS, TrainingSettings
 
@@ -73,7 +73,7 @@ def _deformed(batch: Batch, settings: TrainingSettings, generators: list[torch.G
 
 def _random_velocity(shape: tuple[int, ...], settings: TrainingSettings, generator: torch.Generator) -> Tensor:
     """Normal velocities at control points, linear between them, of the asked-for standard deviation."""
-    points = tuple(2 + math.ceil(n / settings.deform_scale) for n in shape)
+    points = control_points(shape, settings.deform_scale)
     return resize(settings.deform_voxels * torch.randn(1, 3, *points, generator=generator), shape)
 
 

@@ -21,7 +21,7 @@ from .settings import TrainingSettings
 FORMAT = 1
 LAST = "last.pt"
 HISTORY = "history.csv"
-FIXED = ("model", "pairs", "atlas", "orientation", "spacing_mm", "shape", "intensity", "optimizer", "amsgrad")
+FIXED = ("model", "pairs", "synthesis", "atlas", "orientation", "spacing_mm", "shape", "intensity", "optimizer", "amsgrad")
 """Settings that a continued training must share with the interrupted one."""
 
 

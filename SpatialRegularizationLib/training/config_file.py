@@ -16,7 +16,7 @@ def read_config(path: str | os.PathLike, files: Sequence[str] = ()) -> dict[str,
 
     Args:
         path: ends in .yaml, .yml or .json.
-        files: names of values that are paths; relative ones start at the folder of the file.
+        files: names of values that are paths, parts of a value with a dot; relative ones start at the folder of the file.
 
     Raises:
         FileNotFoundError: nothing there.
@@ -36,8 +36,17 @@ def read_config(path: str | os.PathLike, files: Sequence[str] = ()) -> dict[str,
         raise ValueError(f"{path} is not a readable configuration ({reason}): repair that place.") from error
     if not isinstance(values, dict) or not all(isinstance(name, str) for name in values):
         raise ValueError(f"{path} must hold names with values, such as 'epochs: 100', got {type(values).__name__}.")
-    paths = {name: values[name] for name in files if isinstance(values.get(name), str)}
-    return values | {name: str(path.parent / Path(text).expanduser()) for name, text in paths.items()}
+    for name in files:
+        values = _from_folder(values, name.split("."), path.parent)
+    return values
+
+
+def _from_folder(values: dict[str, Any], place: list[str], folder: Path) -> dict[str, Any]:
+    """The mapping with the path at a place, where there is one, taken from a folder."""
+    value = values.get(place[0])
+    if len(place) > 1:
+        return values | {place[0]: _from_folder(value, place[1:], folder)} if isinstance(value, dict) else values
+    return values | {place[0]: str(folder / Path(value).expanduser())} if isinstance(value, str) else values
 
 
 def _parse_yaml(text: str) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +29,7 @@ class Data:
     Args:
         training, validation: the images of the two lists.
         preparation: what they have in common.
-        label_values: labels of the training images, without 0.
+        label_values: labels of the training images (of random shapes), without 0.
     """
 
     training: tuple[Prepared, ...]
@@ -49,20 +49,44 @@ def load_data(settings: TrainingSettings, *, tell: Callable[[str], None] = lambd
         FileNotFoundError: no such list.
         ValueError: images that cannot be used, all of them named in one message.
     """
-    training = read_list(settings.train)
+    training = read_list(settings.train) if settings.train else ()
     validation = read_list(settings.validation) if settings.validation else ()
+    if _from_labels(settings):
+        training = tuple(replace(entry, image=None) for entry in training)
     entries = (*training, *validation)
+    if not entries:
+        return _without_lists(settings)
     tell(f"Checking {len(training)} training and {len(validation)} validation images")
-    problems = missing_files(entries) + _missing_labels(settings, training)
+    problems = missing_files(entries) + _missing_labels(settings, training) + _missing_images(settings, training, validation)
     present = [entry for entry in entries if all(path.exists() for path in entry.files.values())]
     lattice = _lattice(settings, present, len(entries), problems)
     preparation = Preparation(lattice, settings.intensity)
     cache = ImageCache(settings.cache or Path(settings.out) / "cache", preparation)
     prepared, unusable = _each(present, cache.get)
     _refuse(problems + unusable, len(entries))
-    first = prepared[: len(training)]
+    first, second = prepared[: len(training)], prepared[len(training) :]
+    _refuse_unlisted(settings, (*first, *(second if validates_synthesized(settings, validation) else ())))
+    if not training:
+        return replace(_without_lists(settings), validation=second, preparation=preparation)
     values = sorted({value for image in first for value in image.label_values})
-    return Data(first, prepared[len(training) :], preparation, tuple(values))
+    return Data(first, second, preparation, tuple(values))
+
+
+def _without_lists(settings: TrainingSettings) -> Data:
+    """For random shapes: there is nothing to read."""
+    lattice = TrainingLattice(settings.shape, settings.spacing_mm, settings.orientation or "")
+    return Data((), (), Preparation(lattice, settings.intensity), tuple(range(1, 1 + settings.synthesis.shapes)))
+
+
+def _refuse_unlisted(settings: TrainingSettings, maps: Sequence[Prepared]) -> None:
+    """Refuses label maps with labels that the anatomy does not list, all maps named at once."""
+    anatomy = settings.synthesis and settings.synthesis.anatomy
+    if anatomy is None:
+        return
+    known = {0, *anatomy.labels}
+    unlisted = [(image.entry.name, sorted(set(image.label_values) - known)) for image in maps]
+    words = [(name, ", ".join(map(str, labels))) for name, labels in unlisted if labels]
+    _refuse([f"{name}: has the labels {labels}, which the anatomy does not list" for name, labels in words], len(maps))
 
 
 def load_together(settings: TrainingSettings, team: Workers, *, tell: Callable[[str], None]) -> Data:
@@ -91,9 +115,29 @@ def _missing_labels(settings: TrainingSettings, training: Sequence[Entry]) -> li
     return [f"{entry.name}: has no labels, which the Dice term needs" for entry in training if entry.labels is None]
 
 
+def validates_synthesized(settings: TrainingSettings, validation: Sequence[Entry]) -> bool:
+    """True where the pairs of the validation are synthesized from its label maps: one of them, or the atlas, has no image."""
+    return _from_labels(settings) and (settings.atlas is not None or any(entry.image is None for entry in validation))
+
+
+def _from_labels(settings: TrainingSettings) -> bool:
+    return settings.synthesis is not None and settings.synthesis.source == "labels"
+
+
+def _missing_images(settings: TrainingSettings, training: Sequence[Entry], validation: Sequence[Entry]) -> list[str]:
+    if _from_labels(settings):
+        maps = (*training, *(validation if validates_synthesized(settings, validation) else ()))
+        return [f"{entry.name}: has no labels, from which images are synthesized" for entry in maps if entry.labels is None]
+    return [
+        f"{entry.name}: has labels but no image, which only a synthesis from labels can use"
+        for entry in (*training, *validation)
+        if entry.image is None
+    ]
+
+
 def _lattice(settings: TrainingSettings, entries: Sequence[Entry], images: int, problems: list[str]) -> TrainingLattice:
     """The asked-for lattice; what was not asked for follows from the images that can be read."""
-    grids, unreadable = _each(entries, lambda entry: read_grid(entry.image))
+    grids, unreadable = _each(entries, lambda entry: read_grid(entry.main))
     if not grids:
         _refuse(problems + unreadable, images)
     orientation = settings.orientation or letters_of(grids[0])

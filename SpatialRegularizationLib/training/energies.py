@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -60,7 +60,6 @@ class EnergyOf:
         model: knows how to integrate and what to minimise.
         network: what is called for a prediction: the model, or the model wrapped for several processes.
         settings: precision, symmetric, dice_weight.
-        label_values: labels of the Dice term.
     """
 
     def __init__(
@@ -68,49 +67,57 @@ class EnergyOf:
         model: RegistrationModel,
         network: Callable[..., Prediction],
         settings: TrainingSettings,
-        label_values: tuple[int, ...],
     ) -> None:
         self.model = model
         self.network = network
         self.settings = settings
-        self.label_values = label_values
 
-    def __call__(self, batch: Batch, condition: Tensor | None) -> BatchEnergy:
+    def __call__(self, batch: Batch, condition: Tensor | None, label_values: tuple[int, ...] = ()) -> BatchEnergy:
+        """Energy of a batch.
+
+        Args:
+            batch: the pairs.
+            condition: of the model.
+            label_values: labels of the Dice term.
+        """
         prediction = predict(self.network, batch, condition, self.settings.precision)
         shape = tuple(batch.fixed.shape[2:])
         lambda_map = self.model.lambda_on(prediction, shape)
         objective = self.model.objective(condition)
         u = self.model.displacement(prediction, shape)
-        parts = [self._one_way(batch, u, lambda_map, objective)]
+        parts = [self._one_way(batch, u, lambda_map, objective, label_values)]
         if self.settings.symmetric:
             inverse = self.model.inverse_displacement(prediction, shape)
-            parts.append(self._one_way(exchanged(batch), inverse, lambda_map, objective))
+            parts.append(self._one_way(exchanged(batch), inverse, lambda_map, objective, label_values))
         energy = _mean([part for part, _ in parts])
         if parts[0][1] is None:
             return BatchEnergy(energy, None, energy.total)
         dice = torch.stack([dice for _, dice in parts]).mean()
         return BatchEnergy(energy, dice, energy.total + self.settings.dice_weight * dice)
 
-    def _one_way(self, batch: Batch, u: Tensor, lambda_map: Tensor | None, objective: Objective) -> tuple[Energy, Tensor | None]:
+    def _one_way(
+        self, batch: Batch, u: Tensor, lambda_map: Tensor | None, objective: Objective, labels: tuple[int, ...]
+    ) -> tuple[Energy, Tensor | None]:
         """The terms, pair by pair, so that a pair counts alike whatever the size of its batch and of its field of view."""
-        warped = warp(batch.moving, u)
+        fixed = batch.fixed if batch.fixed_compared is None else batch.fixed_compared
+        warped = warp(batch.moving if batch.moving_compared is None else batch.moving_compared, u)
         energies = [
             objective(
                 warped[n : n + 1],
-                batch.fixed[n : n + 1],
+                fixed[n : n + 1],
                 u[n : n + 1],
                 None if lambda_map is None else lambda_map[n : n + 1],
                 None if batch.fixed_inside is None else batch.fixed_inside[n : n + 1],
             )
             for n in range(len(warped))
         ]
-        return _mean(energies), self._dice(batch, u) if self.settings.dice_weight else None
+        return _mean(energies), self._dice(batch, u, labels) if self.settings.dice_weight else None
 
-    def _dice(self, batch: Batch, u: Tensor) -> Tensor:
+    def _dice(self, batch: Batch, u: Tensor, labels: tuple[int, ...]) -> Tensor:
         losses = [
             soft_dice_loss(
-                warp(one_hot(batch.moving_labels[n : n + 1], self.label_values), u[n : n + 1]),
-                one_hot(batch.fixed_labels[n : n + 1], self.label_values),
+                warp(one_hot(batch.moving_labels[n : n + 1], labels), u[n : n + 1]),
+                one_hot(batch.fixed_labels[n : n + 1], labels),
             )
             for n in range(len(u))
         ]
@@ -125,15 +132,10 @@ def predict(network: Callable[..., Prediction], batch: Batch, condition: Tensor 
 
 def exchanged(batch: Batch) -> Batch:
     """The batch with moving and fixed exchanged."""
-    return Batch(
-        batch.fixed,
-        batch.moving,
-        batch.fixed_labels,
-        batch.moving_labels,
-        batch.fixed_inside,
-        batch.moving_inside,
-        batch.names,
-    )
+    names = ("", "_labels", "_inside", "_compared")
+    pairs = [(f"moving{name}", f"fixed{name}") for name in names]
+    values = {a: getattr(batch, b) for pair in pairs for a, b in (pair, pair[::-1])}
+    return replace(batch, **values)
 
 
 def _mean(energies: list[Energy]) -> Energy:

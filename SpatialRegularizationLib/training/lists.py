@@ -21,7 +21,7 @@ class Entry:
 
     Args:
         name: unique in its list; default: the file's name without endings.
-        image: the image file.
+        image: the image file; None for a label map alone, from which images can be synthesized.
         labels: label map on the image's grid, or None.
         mask: where the similarity counts when this image is fixed, or None.
         points: landmarks that correspond to those of the other images, or None.
@@ -29,11 +29,16 @@ class Entry:
     """
 
     name: str
-    image: Path
+    image: Path | None
     labels: Path | None = None
     mask: Path | None = None
     points: Path | None = None
     group: str = ""
+
+    @property
+    def main(self) -> Path:
+        """The file that says on which grid this is: the image, else the label map."""
+        return self.image or self.labels
 
     @property
     def files(self) -> dict[str, Path]:
@@ -102,8 +107,9 @@ def _entry(row: dict[str, Any], number: int, table: Path) -> Entry:
     unknown = [column for column in row if column not in COLUMNS]
     if unknown:
         raise ValueError(f"{table} has the unknown column {unknown[0]!r}: the columns are {', '.join(COLUMNS)}.")
-    if not row.get("image"):
-        raise ValueError(f"{table}, line {number}: the column image is empty.")
+    if not row.get("image") and not row.get("labels"):
+        raise ValueError(f"{table}, line {number}: the column image is empty, and labels too; name at least one file.")
     files = {name: table.parent / Path(str(row[name])).expanduser() for name in FILE_COLUMNS if row.get(name)}
-    name = str(row.get("name") or files["image"].name.split(".")[0])
-    return Entry(name=name, group=str(row.get("group") or ""), **files)
+    first = files.get("image") or files["labels"]
+    name = str(row.get("name") or first.name.split(".")[0])
+    return Entry(name=name, group=str(row.get("group") or ""), **({"image": None} | files))

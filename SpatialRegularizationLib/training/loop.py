@@ -26,11 +26,11 @@ from .data import Data, load_together
 from .distributed import Workers, workers
 from .interruption import Interruption, termination_signals
 from .outcome import BEST, TrainingOutcome, write_best
-from .pairs import PairOrder, find_atlas, validation_pairs
 from .pictures import Board
 from .random_streams import stream_seed
 from .schedule import learning_rate
 from .settings import TrainingSettings
+from .sources import source_of
 from .step import Stepper
 from .validation import mean_figures, score_of, validate
 
@@ -81,11 +81,10 @@ class Run:
         self.data, self.settings, self.team = data, settings, team
         self.folder = Path(settings.out)
         self.folder.mkdir(parents=True, exist_ok=True)
-        atlas = find_atlas(settings, data.training)
-        order = PairOrder.of(settings, data.training, atlas)
-        self.validation = validation_pairs(settings, data.validation, atlas)
-        self.stepper = Stepper(model, data, order, settings, team)
-        self.steps = settings.steps_per_epoch or math.ceil(order.size / (settings.batch * settings.accumulate * team.size))
+        source = source_of(settings, data)
+        self.validation = source.validation()
+        self.stepper = Stepper(model, data, source, settings, team)
+        self.steps = settings.steps_per_epoch or math.ceil(source.size / (settings.batch * settings.accumulate * team.size))
         self.position = Position()
         self.started = self.saved = time.monotonic()
 

@@ -24,6 +24,7 @@ class Batch:
         moving_labels, fixed_labels: (N, 1, *s) integers, or None where an image of the batch has none.
         moving_inside, fixed_inside: (N, 1, *s) float, 1 where the similarity counts; None where that is everywhere.
         names: "moving to fixed" of each pair.
+        moving_compared, fixed_compared: (N, 1, *s) what the similarity sees in place of moving and fixed; None: those.
     """
 
     moving: Tensor
@@ -33,6 +34,8 @@ class Batch:
     moving_inside: Tensor | None
     fixed_inside: Tensor | None
     names: tuple[str, ...]
+    moving_compared: Tensor | None = None
+    fixed_compared: Tensor | None = None
 
     @classmethod
     def of(cls, pairs: Sequence[tuple[Prepared, Prepared]], device: torch.device) -> Batch:
@@ -61,8 +64,16 @@ class PairOrder:
     seed: int
 
     @classmethod
-    def of(cls, settings: TrainingSettings, images: Sequence[Prepared], atlas: Prepared | None) -> PairOrder:
+    def of(
+        cls, settings: TrainingSettings, images: Sequence[Prepared], atlas: Prepared | None, *, kind: str | None = None
+    ) -> PairOrder:
         """The pairs that the settings ask for.
+
+        Args:
+            settings: pairs, seed.
+            images: of a list.
+            atlas: as `find_atlas`.
+            kind: of pairs, instead of that of the settings.
 
         Raises:
             ValueError: the list makes no such pair.
@@ -71,16 +82,19 @@ class PairOrder:
             "inter-subject": "list at least two images",
             "atlas-to-subject": "list images besides the atlas",
             "intra-subject": "give images of one person the same group",
+            "warped": "list a label map",
         }
+        kind = kind or settings.pairs
         order = cls(tuple(images), (), settings.seed)
-        if settings.pairs == "intra-subject":
+        if kind == "intra-subject":
             order = cls((), _within_groups(images), settings.seed)
+        elif kind == "warped":
+            order = cls((), tuple((image, image) for image in images), settings.seed)
         elif atlas is not None:
             others = [image for image in images if image.entry.name != atlas.entry.name]
             order = cls((), tuple((atlas, fixed) for fixed in others), settings.seed)
         if len(order.images) < 2 and not order.candidates:
-            remedy = remedies[settings.pairs]
-            raise ValueError(f"The list of {len(images)} images makes no {settings.pairs} pair: {remedy}.")
+            raise ValueError(f"The list of {len(images)} images makes no {kind} pair: {remedies[kind]}.")
         return order
 
     @property
@@ -121,11 +135,13 @@ def find_atlas(settings: TrainingSettings, images: Sequence[Prepared]) -> Prepar
     return found
 
 
-def validation_pairs(settings: TrainingSettings, images: Sequence[Prepared], atlas: Prepared | None) -> list:
-    """The (moving, fixed) pairs of every validation, the same each time."""
+def validation_pairs(
+    settings: TrainingSettings, images: Sequence[Prepared], atlas: Prepared | None, *, kind: str | None = None
+) -> list:
+    """The (moving, fixed) pairs of every validation, the same each time; arguments as `PairOrder.of`."""
     if not images:
         return []
-    order = PairOrder.of(settings, images, atlas)
+    order = PairOrder.of(settings, images, atlas, kind=kind)
     return [order.pair(-1, number) for number in range(settings.validation_pairs or order.size)]
 
 

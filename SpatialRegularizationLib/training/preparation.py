@@ -52,7 +52,8 @@ class Prepared:
     Args:
         entry: where it comes from.
         grid: the lattice, laid over this image.
-        image: (1, *s) float32 in [0, 1]; beyond the field of view the border value is repeated.
+        image: (1, *s) float32 in [0, 1]; beyond the field of view the border value is repeated. Of a label map alone: 1 in its
+            labels, 0 elsewhere.
         labels: (1, *s) integers, or None.
         inside: (1, *s) uint8, 1 where the similarity counts: field of view and mask; None where that is everywhere.
         points: (n, 3) landmarks, mm LPS, or None.
@@ -132,22 +133,26 @@ def _digest(file: Path) -> bytes:
 
 def _prepared(entry: Entry, preparation: Preparation) -> tuple[dict[str, np.ndarray], dict]:
     """The arrays of `Prepared`, and what else to know."""
-    volume = read_volume(entry.image)
-    check_image(volume, "image")
-    image = prepare_intensity(volume, preparation.intensity)
+    labels = None if entry.labels is None else read_volume(entry.labels, labels=True)
+    if entry.image is None:
+        image = labels.with_data((labels.data != 0).float())
+        check_image(image, "label map")
+    else:
+        volume = read_volume(entry.image)
+        check_image(volume, "image")
+        image = prepare_intensity(volume, preparation.intensity)
     grid = _lattice_over(image, preparation.lattice)
     arrays = {"image": carry(image.data[None], image.grid, grid)[0].contiguous().numpy()}
     values: list[int] = []
-    if entry.labels is not None:
-        labels = read_volume(entry.labels, labels=True)
-        check_labels(labels, volume.grid, "labels")
+    if labels is not None:
+        check_labels(labels, image.grid, "labels")
         values = [value for value in labels.data.unique().tolist() if value != 0]
         arrays["labels"] = _smallest(resample_labels(labels, None, grid).data)
     inside = _inside(entry, image, grid)
     if not bool(inside.all()):
         arrays["inside"] = inside.numpy()
     if entry.points is not None:
-        arrays["points"] = read_points(entry.points, grid=volume.grid).positions
+        arrays["points"] = read_points(entry.points, grid=image.grid).positions
     return arrays, {"grid": asdict(grid), "label_values": values}
 
 

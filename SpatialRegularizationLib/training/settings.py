@@ -20,8 +20,9 @@ from ..registration.setting_fields import (
 )
 from ..zoo.folder import check_name
 from .config_file import read_config
+from .synthesis_settings import SynthesisSettings
 
-FILES = ("train", "validation", "out", "cache")
+FILES = ("train", "validation", "out", "cache", "synthesis.anatomy")
 """Settings that are paths; in a file they are relative to it."""
 FLIPS = ("left-right", "front-back", "head-foot")
 
@@ -45,16 +46,28 @@ class TrainingSettings:
     model: Mapping[str, Any] = field(
         metadata={"help": "which system, and its settings: {system: tm-spr, size: tiny}", "unit": ""}
     )
-    train: str = field(metadata={"path": True, "help": "list of the training images (.csv or .json)", "unit": ""})
     out: str = field(metadata={"path": True, "help": "folder of this run: checkpoints, history, TensorBoard", "unit": ""})
+    train: str | None = _path("list of the training images (.csv or .json); of label maps where images are synthesized from them")
     name: str | None = field(default=None, metadata={"help": "of the model in the zoo; default: that of the folder", "unit": ""})
     purpose: str = field(default="", metadata={"help": "what the model registers, for its card", "unit": ""})
-    validation: str | None = _path("list of the validation images; default: none, the last state is the result")
+    validation: str | None = _path(
+        "list of the validation images (label maps: of which the same images are synthesized each time); default: none, the "
+        "last state is the result"
+    )
+    synthesis: SynthesisSettings | None = field(
+        default=None,
+        metadata={
+            "parts": SynthesisSettings,
+            "help": "train on synthesized images, as {source: labels, anatomy: FILE}; default: on the images",
+            "unit": "",
+        },
+    )
 
     pairs: str = choice(
         "inter-subject",
-        ("inter-subject", "atlas-to-subject", "intra-subject"),
-        "which images meet: any two people, the atlas (moving) and a person, or two images of one group of the list",
+        ("inter-subject", "atlas-to-subject", "intra-subject", "warped"),
+        "which images meet: any two people, the atlas (moving) and a person, two images of one group of the list, or (where "
+        "images are synthesized) two deformations of one label map",
     )
     atlas: str | None = field(default=None, metadata={"help": "name of the atlas in the list of training images", "unit": ""})
     orientation: str | None = field(
@@ -91,6 +104,9 @@ class TrainingSettings:
 
     dice_weight: float = number(
         0.0, 0.0, 100.0, "", "weight of the Dice term of the label maps (1: as much as the similarity); 0: unsupervised"
+    )
+    dice_labels: int | None = integer(
+        None, 1, 1000, "labels", "labels of the Dice term, drawn anew for each step; default: all of them"
     )
     symmetric: bool = flag(False, "mean of the energies of the map and of its inverse with the images exchanged")
 
@@ -139,16 +155,44 @@ class TrainingSettings:
         object.__setattr__(self, "model", dict(self.model))
         if self.name is not None:
             check_name(self.name)
+        if self.synthesis is not None:
+            object.__setattr__(self, "synthesis", SynthesisSettings.of(self.synthesis))
         TrainingLattice((1, 1, 1), (1.0, 1.0, 1.0), self.orientation or "")
         if (self.pairs == "atlas-to-subject") != (self.atlas is not None):
             raise ValueError(
                 f"atlas names the moving image of atlas-to-subject pairs, got pairs {self.pairs} and atlas {self.atlas!r}; "
                 "give both or neither."
             )
+        self._check_synthesis()
+
+    def _check_synthesis(self) -> None:
+        """Refuses settings that do not go together with how images are made."""
+        synthesis = self.synthesis
+        if synthesis is None:
+            _refuse_if(self.train is None, "The setting train is missing: a training needs a list of images.")
+            _refuse_if(self.pairs == "warped", "pairs: warped deforms label maps, got no synthesis: set synthesis.source.")
+            return
+        _refuse_if(
+            self.intensity != "percentile",
+            f"Synthesized images have intensity percentile, got {self.intensity}; leave intensity out.",
+        )
+        _refuse_if(
+            self.deform_voxels > 0,
+            f"deform_voxels deforms images from lists, got {self.deform_voxels:g} with synthesis; set synthesis.warp_voxels.",
+        )
+        if synthesis.source == "labels":
+            _refuse_if(self.train is None, "The setting train is missing: synthesis from labels needs a list of label maps.")
+            return
+        _refuse_if(self.train is not None, "synthesis.source shapes makes images from nothing, got a list train; leave it out.")
+        _refuse_if(
+            self.pairs != "warped", f"Random shapes meet their own deformation, got pairs {self.pairs}; set pairs: warped."
+        )
+        missing = [name for name in ("shape", "spacing_mm", "steps_per_epoch") if getattr(self, name) is None]
+        _refuse_if(bool(missing), f"Random shapes need {', '.join(missing)}, which no list of images tells; set it.")
 
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers, strings, lists and mappings; `from_dict` takes them."""
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+        return {name: _plain(value) for name, value in asdict(self).items()}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> TrainingSettings:
@@ -158,9 +202,10 @@ class TrainingSettings:
             ValueError: a name that is no setting (the nearest one is suggested), one that is missing, or a bad value.
         """
         refuse_unknown(values, tuple(f.name for f in fields(cls)), "setting")
-        missing = [name for name in ("model", "train", "out") if values.get(name) is None]
+        needed = ("model", "train", "out") if values.get("synthesis") is None else ("model", "out")
+        missing = [name for name in needed if values.get(name) is None]
         if missing:
-            raise ValueError(f"The setting {missing[0]} is missing: a training needs model, train and out.")
+            raise ValueError(f"The setting {missing[0]} is missing: a training needs {', '.join(needed[:-1])} and {needed[-1]}.")
         return cls(**dict(values))
 
     @classmethod
@@ -187,6 +232,18 @@ def _changed(values: Mapping[str, Any], path: list[str], value: Any) -> dict[str
         return {**values, path[0]: value}
     inner = values.get(path[0])
     return {**values, path[0]: _changed(inner if isinstance(inner, Mapping) else {}, path[1:], value)}
+
+
+def _plain(value: Any) -> Any:
+    """Tuples as lists, however nested."""
+    if isinstance(value, dict):
+        return {name: _plain(item) for name, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
+def _refuse_if(condition: bool, problem: str) -> None:
+    if condition:
+        raise ValueError(problem)
 
 
 def _checked(name: str, value: Any, rules: Mapping[str, Any], default: Any) -> Any:

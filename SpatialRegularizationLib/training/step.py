@@ -16,10 +16,11 @@ from .averaging import MovingAverage
 from .data import Data
 from .distributed import Workers
 from .energies import EnergyOf
-from .pairs import Batch, PairOrder
+from .pairs import Batch
 from .random_streams import stream, stream_seed
 from .schedule import optimizer_for
 from .settings import TrainingSettings
+from .sources import PairSource
 
 
 class Stepper:
@@ -28,17 +29,20 @@ class Stepper:
     Args:
         model: on the device of the team.
         data: for the orientation of the lattice and the labels.
-        order: which images meet.
+        source: of the pairs.
         settings: as given to `train`.
         team: the processes.
     """
 
-    def __init__(self, model: RegistrationModel, data: Data, order: PairOrder, settings: TrainingSettings, team: Workers) -> None:
-        self.model, self.order, self.settings, self.team = model, order, settings, team
+    def __init__(
+        self, model: RegistrationModel, data: Data, source: PairSource, settings: TrainingSettings, team: Workers
+    ) -> None:
+        self.model, self.source, self.settings, self.team = model, source, settings, team
         self.orientation = data.preparation.lattice.orientation
         self.average = MovingAverage(model, settings.ema_decay) if settings.ema_decay else None
         self.network = team.wrap(model)
-        self.energy_of = EnergyOf(model, self.network, settings, data.label_values)
+        self.energy_of = EnergyOf(model, self.network, settings)
+        self.label_values = counted_labels(settings, data.label_values)
         self.optimizer = optimizer_for(settings, model.parameters())
         self.scaler = torch.amp.GradScaler(team.device.type, enabled=settings.precision == "fp16")
 
@@ -74,7 +78,7 @@ class Stepper:
             torch.manual_seed(stream_seed(settings.seed, "network", epoch, draw, self.team.rank))
             batch = self._batch(epoch, draw)
             with self.team.without_averaging(self.network, wait=part < settings.accumulate - 1):
-                energy = self.energy_of(batch, self.condition(epoch, draw))
+                energy = self.energy_of(batch, self.condition(epoch, draw), self._labels(epoch, draw))
                 terms = _at(batch, energy.numbers)
                 self.scaler.scale(energy.total / settings.accumulate).backward()
             for name, value in terms.items():
@@ -94,9 +98,17 @@ class Stepper:
         settings = self.settings
         first = (draw * self.team.size + self.team.rank) * settings.batch
         places = range(first, first + settings.batch)
-        batch = Batch.of([self.order.pair(epoch, place) for place in places], self.team.device)
+        batch = self.source.batch(epoch, places, self.team.device)
         generators = [stream(settings.seed, "augmentation", epoch, place) for place in places]
         return augmented(batch, settings, self.orientation, generators)
+
+    def _labels(self, epoch: int, draw: int) -> tuple[int, ...]:
+        """The labels of the Dice term of a forward pass, the same in all processes."""
+        count = self.settings.dice_labels
+        if count is None or count >= len(self.label_values):
+            return self.label_values
+        chosen = torch.randperm(len(self.label_values), generator=stream(self.settings.seed, "labels", epoch, draw))[:count]
+        return tuple(self.label_values[place] for place in sorted(chosen.tolist()))
 
     def condition(self, epoch: int, draw: int) -> Tensor | None:
         """Hyperparameters drawn evenly from their ranges, the same in all processes; None for models without."""
@@ -104,6 +116,12 @@ class Stepper:
         draws = torch.rand(len(self.model.hyperparameters), generator=generator).tolist()
         values = {h.name: h.low + (h.high - h.low) * r for h, r in zip(self.model.hyperparameters, draws, strict=True)}
         return self.model.condition(values, device=self.team.device)
+
+
+def counted_labels(settings: TrainingSettings, values: tuple[int, ...]) -> tuple[int, ...]:
+    """The labels whose overlap counts, of those that occur."""
+    anatomy = settings.synthesis and settings.synthesis.anatomy
+    return tuple(v for v in values if v in anatomy.counted) if anatomy and anatomy.counted else values
 
 
 def _at(batch: Batch, check: Callable[[], Any]) -> Any:

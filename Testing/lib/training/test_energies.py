@@ -51,7 +51,7 @@ def energies(folder: Path, model: Any) -> Energies:
     def of(batch: Batch, **changes: Any) -> BatchEnergy:
         chosen = TrainingSettings.from_dict(settings_dict(folder, **changes))
         with torch.no_grad():
-            return EnergyOf(model, model, chosen, LABELS)(batch, None)
+            return EnergyOf(model, model, chosen)(batch, None, LABELS)
 
     return of
 
