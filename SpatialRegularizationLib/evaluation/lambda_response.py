@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..models.base import RegistrationModel
+from ..models.base import EncodingModel, RegistrationModel
 
 ROUNDING, CLEARLY = 1e-4, 0.01
 """Shares of λmax: a change below the first is none; one above the second can be seen."""
@@ -89,9 +89,12 @@ def lambda_response(model: RegistrationModel, pairs: Sequence[tuple[Tensor, Tens
     axes = [np.linspace(low + LOWEST_SHARE * (high - low), high, points) for low, high in spans]
     means = np.zeros((points, points))
     for moving, fixed in pairs:
+        shared = isinstance(model, EncodingModel) and not model.encoder_conditioned
+        encoded = model.encode(moving, fixed) if shared else None
         for a, alpha_prime in enumerate(axes[0]):
             for b, lambda_max in enumerate(axes[1]):
                 values = {"alpha_prime": float(alpha_prime), "lambda_max": float(lambda_max)}
-                prediction = model(moving, fixed, model.condition(values, device=fixed.device))
+                condition = model.condition(values, device=fixed.device)
+                prediction = model.decode(encoded, condition) if shared else model(moving, fixed, condition)
                 means[a, b] += float(prediction.lambda_map.double().mean()) / len(pairs)
     return LambdaResponse(tuple(axes[0].tolist()), tuple(axes[1].tolist()), means)

@@ -35,8 +35,7 @@ def run_record(folder: Path, card: ModelCard, *, command: str, machine: str = ""
     """
     rows = _history(folder / HISTORY)
     settings, steps = _last(folder / LAST)
-    shape = settings.get("shape") or card.shape
-    if describe(build_model({"image_shape": list(shape), **settings["model"]})) != dict(card.description):
+    if describe(build_model({"image_shape": list(card.shape), **settings["model"]})) != dict(card.description):
         raise ValueError(
             f"The settings in {folder / LAST} describe another network than the card of its best model: choose the folder in "
             "which it was trained."
@@ -50,16 +49,17 @@ def run_record(folder: Path, card: ModelCard, *, command: str, machine: str = ""
 
 def without_folders(settings: Mapping[str, Any]) -> dict[str, Any]:
     """The settings with file names in place of paths: where somebody's files lie is nobody else's business."""
-    return {name: _without_folder(value, name in FILES) for name, value in settings.items()}
+    return {name: _without_folder(value, name) for name, value in settings.items()}
 
 
-def _without_folder(value: Any, is_path: bool) -> Any:
+def _without_folder(value: Any, place: str) -> Any:
+    """The same for one value; its place has a dot for each mapping that it is in, as in `FILES`."""
     if isinstance(value, Mapping):
-        return {name: _without_folder(item, name in FILES) for name, item in value.items()}
+        return {name: _without_folder(item, f"{place}.{name}") for name, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_without_folder(item, is_path) for item in value]
-    if isinstance(value, str) and (is_path or PurePosixPath(value).is_absolute() or PureWindowsPath(value).is_absolute()):
-        return PureWindowsPath(value).name  # understands both kinds of slash
+        return [_without_folder(item, place) for item in value]
+    if isinstance(value, str) and (place in FILES or any(kind(value).is_absolute() for kind in (PurePosixPath, PureWindowsPath))):
+        return PureWindowsPath(value).name  # it understands both kinds of slash
     return value
 
 

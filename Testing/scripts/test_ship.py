@@ -111,4 +111,5 @@ def test_the_cards_of_all_models_to_ship_are_complete(ship: ModuleType) -> None:
     for name in names:
         entry = ship.entry_of(ship.CARDS, name)
         assert all(source["license"] and source["used_for"] for source in entry["data"])
+        assert (ship.CARDS.parent / entry["config"]).is_file()
         assert all(isinstance(limit, str) for limit in entry["limits"])

@@ -29,7 +29,7 @@ def test_a_shipped_model_has_no_fault(path: Path) -> None:
 def test_alpha_prime_raises_lambda_and_lambda_max_alone_lowers_it_relatively(path: Path) -> None:
     model, card = load_model(path)
     assert set(NAMES) <= {h.name for h in model.hyperparameters}
-    response = lambda_response(model, [trial_tensors(card, seed=seed) for seed in (0, 1)])
+    response = lambda_response(model, [trial_tensors(card)])
     assert response.alpha_raises_lambda, response.words()
     assert response.lambda_max_lowers_relative, response.words()
 
