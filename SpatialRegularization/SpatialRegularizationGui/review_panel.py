@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import qt
@@ -13,7 +14,7 @@ from .inputs import label_names
 from .request import Outcome, Preview, RegistrationRequest
 from .review import Review
 from .review_controls import ReviewControls
-from .review_table import Row, rows_of, save_report
+from .review_table import Row, rows_of
 from .review_view import Compare, Overlay, Result, View
 
 BLINK_MS = 600
@@ -25,9 +26,11 @@ class ReviewPanel:
 
     Args:
         frame: the widget; the controls become its children.
+        save: writes the report of the last finished run to a path; a ValueError or OSError of one sentence where it cannot.
     """
 
-    def __init__(self, frame: Any) -> None:
+    def __init__(self, frame: Any, save: Callable[[str], None]) -> None:
+        self._save_report = save
         self._review: Review | None = None
         self._report = ""
         self._quiet = False
@@ -81,12 +84,14 @@ class ReviewPanel:
         self._review = None
 
     def save_report(self, path: str) -> None:
-        """Write the report of the run that is shown to a file.
+        """Write the report of the run that is shown to a file, ".html" where the name has no ending.
 
         Raises:
-            OSError: there is none, or it cannot be written; one sentence.
+            ValueError, OSError: there is none, or it cannot be written; one sentence.
         """
-        self._controls.status.text = f"Saved: {save_report(self._report, path)}"
+        target = Path(path) if Path(path).suffix else Path(path).with_suffix(".html")
+        self._save_report(str(target))
+        self._controls.status.text = f"Saved: {target}"
 
     def view(self) -> View:
         """What the controls ask for."""

@@ -1,13 +1,9 @@
-"""The figures of a registration as rows of text, and its report as a file of the user's."""
+"""The figures of a registration as rows of text."""
 
 from __future__ import annotations
 
-import os
-import secrets
-import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from SpatialRegularizationLib.evaluation.verdicts import SIMILARITY_NAMES
@@ -44,30 +40,6 @@ def rows_of(figures: Mapping[str, Any], similarity: str = "", names: Mapping[int
         *_regularity(figures),
         *_cost(figures),
     ]
-
-
-def save_report(report: str | os.PathLike, destination: str | os.PathLike) -> Path:
-    """Copy report.html to a file of the user's, whole or not at all; returns where it is.
-
-    Raises:
-        FileNotFoundError: there is no report (any more), or no such folder.
-        OSError: it cannot be written.
-    """
-    source, target = Path(report), Path(destination)
-    if not str(report) or not source.is_file():
-        raise FileNotFoundError("There is no report: finish a registration first.")
-    if not target.parent.is_dir():
-        raise FileNotFoundError(f"The folder {target.parent} does not exist: choose another one.")
-    target = target if target.suffix else target.with_suffix(".html")
-    temporary = target.with_name(f".{secrets.token_hex(4)}.part")
-    try:
-        shutil.copyfile(source, temporary)
-        os.replace(temporary, target)
-    except OSError as error:
-        raise OSError(f"{target} could not be written ({error.strerror}): choose another folder, or free some space.") from error
-    finally:
-        temporary.unlink(missing_ok=True)
-    return target
 
 
 def _similarity(figures: Mapping[str, Any], similarity: str) -> Iterator[Row]:

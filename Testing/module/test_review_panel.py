@@ -38,7 +38,15 @@ def section(scene: Any) -> Any:
         scene.add("vtkMRMLSliceCompositeNode", name)
     frame = qt.QWidget()
     qt.QVBoxLayout(frame)
-    made = ReviewPanel(frame)
+    saved: list[str] = []
+
+    def save(path: str) -> None:
+        if not Path(path).parent.is_dir():
+            raise FileNotFoundError(f"The folder {Path(path).parent} does not exist: choose another one.")
+        saved.append(path)
+
+    made = ReviewPanel(frame, save)
+    made.saved = saved
     made.set_scene(scene.mrml)
     made.frame = frame
     yield made
@@ -198,36 +206,20 @@ def test_blinking_goes_on_by_itself_and_stops_when_the_module_is_left(section: A
     assert not section._timer.active
 
 
-def test_the_report_is_saved_whole_and_a_mistake_is_a_sentence(section: Any, scene: Any, tmp_path: Path) -> None:
-    report = tmp_path / "kept" / "report.html"
-    report.parent.mkdir()
-    report.write_text("<html>figures</html>", encoding="utf-8")
-    done = outcome(reviewed.put(scene), str(report))
-    section.show(done, done.request)
-    assert control(section, "reviewSaveButton").enabled
-    section.save_report(str(tmp_path / "mine"))
-    assert (tmp_path / "mine.html").read_text(encoding="utf-8") == "<html>figures</html>"
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["kept", "mine.html"], "no temporary file stays"
-    with pytest.raises(FileNotFoundError, match="does not exist"):
-        section.save_report(str(tmp_path / "nowhere" / "report.html"))
-    report.unlink()
-    with pytest.raises(FileNotFoundError, match="finish a registration first"):
-        section.save_report(str(tmp_path / "other.html"))
-
-
 def test_the_save_button_asks_where_and_says_what_it_did(
     section: Any, scene: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import qt
 
-    report = tmp_path / "report.html"
-    report.write_text("x", encoding="utf-8")
-    done = outcome(reviewed.put(scene), str(report))
+    done = outcome(reviewed.put(scene), str(tmp_path / "report.html"))
     section.show(done, done.request)
-    for answer, words in ((str(tmp_path / "a.html"), "Saved"), (str(tmp_path / "no" / "a.html"), "does not exist")):
-        monkeypatch.setattr(qt.QFileDialog, "getSaveFileName", lambda *_, answer=answer: answer)
+    answers = {"mine": "Saved", "named.htm": "Saved", "no/report.html": "does not exist", "": "does not exist"}
+    for answer, words in answers.items():
+        path = str(tmp_path / answer) if answer else ""
+        monkeypatch.setattr(qt.QFileDialog, "getSaveFileName", lambda *_, path=path: path)
         control(section, "reviewSaveButton").click()
         assert words in control(section, "reviewStatusLabel").text
+    assert section.saved == [str(tmp_path / "mine.html"), str(tmp_path / "named.htm")]
 
 
 def test_a_preview_shows_its_quick_figures_and_offers_no_report(section: Any, scene: Any) -> None:
