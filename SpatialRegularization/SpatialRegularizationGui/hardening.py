@@ -10,8 +10,8 @@ import slicer
 from SpatialRegularizationLib.geometry.grid import Grid
 
 from .labels import BINARY, segment_masks
+from .lattice import Image
 from .scene import (
-    Image,
     from_world,
     grid_of,
     image_of,
@@ -40,7 +40,7 @@ def harden_node(node: Any, transform: Any, snapshot: Snapshot, *, inverse: bool,
         Sentences for the user.
 
     Raises:
-        ValueError: parents that are not linear, several values per voxel, markups that cannot be bent.
+        ValueError: parents that are not linear, several values per voxel.
     """
     if node.IsA("vtkMRMLSequenceNode"):
         return _harden_sequence(node, transform, snapshot, inverse, reference)
@@ -126,11 +126,6 @@ def _representations(content: Any) -> list[str]:
 
 def _harden_points(node: Any, phi: Any, transform: Any) -> list[str]:
     """Markups and models: points are pushed through φ⁻¹, and must come back through φ."""
-    if not node.CanApplyNonLinearTransforms() and not transform.IsTransformToWorldLinear():
-        raise ValueError(
-            f"{node.GetName()} ({node.GetNodeTagName()}) keeps its shape and cannot be bent: put it under the transform without "
-            "hardening, or use points."
-        )
     before = positions_of(node, below=transform)
     push = pushing(phi, parent_to_world(node, below=transform))
     node.SetAndObserveTransformNodeID(None)

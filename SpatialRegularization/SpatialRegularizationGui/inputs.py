@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from .labels import label_image, label_values, mask_image
+from .lattice import Image
 from .request import OUTPUT_NAMES, RegistrationRequest
-from .scene import Image, describe_volume, image_of, initial_affine, points_of
+from .scene import describe_volume, image_of, initial_affine, points_of
 
 SIDES = ("fixed", "moving")
 

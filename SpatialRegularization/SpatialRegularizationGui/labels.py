@@ -10,7 +10,8 @@ import slicer
 
 from SpatialRegularizationLib.geometry.grid import Grid
 
-from .scene import Image, image_of, oriented_image_of, parent_to_world, pulled
+from .lattice import Image
+from .scene import image_of, oriented_image_of, parent_to_world, pulled
 
 BINARY = slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
 

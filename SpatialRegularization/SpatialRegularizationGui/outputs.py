@@ -12,9 +12,10 @@ import slicer
 
 from SpatialRegularizationLib.geometry.grid import Grid
 
-from .apply_to import refresh_inverse
+from .apply_to import INVERSE_OF, refresh_inverse
+from .lattice import Image, total_displacement
 from .request import OUTPUT_NAMES, Outputs, RegistrationRequest
-from .scene import Image, set_image, set_transform, total_displacement
+from .scene import interpolate_linearly, set_image, set_transform
 from .snapshot import Snapshot
 
 PREFIX = "SpatialRegularization."
@@ -108,6 +109,14 @@ def store(scene: Any, request: RegistrationRequest, found: Found, facts: Mapping
         snapshot.restore()
         raise
     return Stored(outputs, folder, snapshot)
+
+
+def restore_interpolation(scene: Any) -> None:
+    """After a scene was loaded: registration transforms interpolate linearly again, as when they were made."""
+    for n in range(scene.GetNumberOfNodesByClass("vtkMRMLTransformNode")):
+        node = scene.GetNthNodeByClass(n, "vtkMRMLTransformNode")
+        if node.GetAttribute(ROLE) == "transform" or node.GetNodeReference(INVERSE_OF) is not None:
+            interpolate_linearly(node)
 
 
 def folder_of(node: Any) -> int:

@@ -12,7 +12,6 @@ volume may hang to be seen warped, is not part of where the volume lies.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -23,44 +22,9 @@ from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 from SpatialRegularizationLib.geometry.grid import Grid
 
 from .arrays import array_of_matrix, matrix_of, voxels_of, vtk_image, vtk_vectors
+from .lattice import Image, VolumeFacts, total_displacement
 
 FLIP = np.diag([-1.0, -1.0, 1.0, 1.0])
-
-
-@dataclass(frozen=True)
-class Image:
-    """Voxels and where they lie.
-
-    Args:
-        values: (i, j, k), any type.
-        grid: of the same shape, mm LPS.
-    """
-
-    values: np.ndarray
-    grid: Grid
-
-    def __post_init__(self) -> None:
-        if tuple(self.values.shape) != self.grid.shape:
-            raise ValueError(f"Image values must be {self.grid.shape} as their grid, got {tuple(self.values.shape)}.")
-
-
-@dataclass(frozen=True)
-class VolumeFacts:
-    """What a panel tells about a volume without reading its voxels.
-
-    Args:
-        shape: voxels along (i, j, k); empty where there is no image.
-        spacing_mm: along the same axes.
-        orientation: where each axis leads to, three letters of R L A P S I.
-        parent: "", "linear" or "nonlinear".
-        sentence: "" or why it cannot be registered.
-    """
-
-    shape: tuple[int, ...] = ()
-    spacing_mm: tuple[float, ...] = ()
-    orientation: str = ""
-    parent: str = ""
-    sentence: str = ""
 
 
 def describe_volume(volume: Any, *, below: Any = None) -> VolumeFacts:
@@ -171,16 +135,12 @@ def set_transform(
     node.SetAndObserveTransformFromParent(_phi(np.asarray(affine, dtype=np.float64), displacement, grid, composite))
 
 
-def total_displacement(affine: np.ndarray, displacement: np.ndarray, grid: Grid) -> np.ndarray:
-    """φ(x) - x = B (x + d(x)) - x on the grid of d: (3, i, j, k) float32, mm LPS."""
-    total = np.empty(displacement.shape, dtype=np.float32)
-    # in planes, because positions are float64
-    linear, axes = affine[:3, :3], np.meshgrid(*[np.arange(n) for n in grid.shape[1:]], indexing="ij")
-    for i in range(grid.shape[0]):
-        x = grid.index_to_point(np.stack([np.full_like(axes[0], i), *axes], axis=-1))
-        moved = (x + np.moveaxis(displacement[:, i], 0, -1)) @ linear.T + affine[:3, 3]
-        total[:, i] = np.moveaxis(moved - x, -1, 0)
-    return total
+def interpolate_linearly(node: Any) -> None:
+    """Make the grids of a transform node linear, as `set_transform` stores them: Slicer reads them from files as cubic."""
+    for transform in (node.GetTransformFromParent(), node.GetTransformToParent()):
+        for part in _parts(transform):
+            if part.IsA("vtkGridTransform"):
+                part.SetInterpolationModeToLinear()
 
 
 def initial_affine(node: Any) -> np.ndarray:
@@ -353,6 +313,15 @@ def _image_data(volume: Any) -> Any:
 def _moved(ras: np.ndarray, world: np.ndarray) -> np.ndarray:
     """Points (n, 3) RAS of a node's own frame, in the world, LPS."""
     return ras @ FLIP[:3, :3] @ world[:3, :3].T + world[:3, 3]
+
+
+def _parts(transform: Any) -> list[Any]:
+    """What a general transform is made of; it may know that only after an update."""
+    if transform is None or not transform.IsA("vtkGeneralTransform"):
+        return [] if transform is None else [transform]
+    transform.Update()
+    count = transform.GetNumberOfConcatenatedTransforms()
+    return [part for n in range(count) for part in _parts(transform.GetConcatenatedTransform(n))]
 
 
 def _flipped(matrix: Any) -> np.ndarray:

@@ -92,7 +92,8 @@ class Snapshot:
                 self._hierarchy.SetItemAttribute(item, name, value)
         for item in self._made_items:
             self._hierarchy.RemoveItem(item, False, False)
-        self.__init__(self._scene)
+        for noted in (self._made, self._made_items, self._kept, self._items):
+            noted.clear()
 
     def _remove(self, node: Any) -> None:
         if node.GetScene() is not self._scene:

@@ -73,9 +73,9 @@ def segment(node: Any, name: str) -> tuple[np.ndarray, Grid]:
     return (values == found.GetLabelValue()).astype(np.uint8), Grid.from_affine(affine, layer.GetDimensions())
 
 
-def markups(scene: Any, points: np.ndarray, name: str = "points") -> Any:
-    """A list of points (n, 3) LPS."""
-    node = scene.add("vtkMRMLMarkupsFiducialNode", name)
+def markups(scene: Any, points: np.ndarray, name: str = "points", kind: str = "vtkMRMLMarkupsFiducialNode") -> Any:
+    """A list of points (n, 3) LPS, or another kind of markups through as many of them as it takes."""
+    node = scene.add(kind, name)
     for position in points:
         node.AddControlPoint(*(np.asarray(position) * [-1, -1, 1]))
     return node

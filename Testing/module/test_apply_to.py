@@ -170,7 +170,7 @@ def test_surfaces_of_a_segmentation_follow(oblique: Case, apply: Any) -> None:
     assert far(after, before) > 1.5
 
 
-@pytest.mark.parametrize("kind", ["markups", "curve", "model"])
+@pytest.mark.parametrize("kind", ["markups", "curve", "plane", "model"])
 def test_hardened_points_lead_back_through_the_transform(case: Case, apply: Any, kind: str) -> None:
     fixed = physical.inner_points(case.grid, 12, margin=6)
     moving = physical.itk_points(case.itk, fixed)
@@ -178,11 +178,9 @@ def test_hardened_points_lead_back_through_the_transform(case: Case, apply: Any,
         node = nodes.sphere(case.scene, np.array(case.grid.center))
         moving = case.read.positions_of(node)
     else:
-        node = nodes.markups(case.scene, moving)
-        if kind == "curve":
-            node = case.scene.add("vtkMRMLMarkupsCurveNode", "curve")
-            for position in moving:
-                node.AddControlPoint(*(position * [-1, -1, 1]))
+        node_class = {"markups": "Fiducial", "curve": "Curve", "plane": "Plane"}[kind]
+        node = nodes.markups(case.scene, moving, kind=f"vtkMRMLMarkups{node_class}Node")
+        moving = case.read.positions_of(node)
     done = apply.apply_with_notes(case.node, [node], harden=True)
     assert far(physical.itk_points(case.itk, case.read.positions_of(node)), moving) < 1e-2
     assert far(case.read.positions_of(node), moving) > 1

@@ -1,0 +1,57 @@
+"""Images and displacement fields as arrays on grids of patient space: no VTK, no MRML."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from SpatialRegularizationLib.geometry.grid import Grid
+
+
+@dataclass(frozen=True)
+class Image:
+    """Voxels and where they lie.
+
+    Args:
+        values: (i, j, k), any type.
+        grid: of the same shape, mm LPS.
+    """
+
+    values: np.ndarray
+    grid: Grid
+
+    def __post_init__(self) -> None:
+        if tuple(self.values.shape) != self.grid.shape:
+            raise ValueError(f"Image values must be {self.grid.shape} as their grid, got {tuple(self.values.shape)}.")
+
+
+@dataclass(frozen=True)
+class VolumeFacts:
+    """What a panel tells about a volume without reading its voxels.
+
+    Args:
+        shape: voxels along (i, j, k); empty where there is no image.
+        spacing_mm: along the same axes.
+        orientation: where each axis leads to, three letters of R L A P S I.
+        parent: "", "linear" or "nonlinear".
+        sentence: "" or why it cannot be registered.
+    """
+
+    shape: tuple[int, ...] = ()
+    spacing_mm: tuple[float, ...] = ()
+    orientation: str = ""
+    parent: str = ""
+    sentence: str = ""
+
+
+def total_displacement(affine: np.ndarray, displacement: np.ndarray, grid: Grid) -> np.ndarray:
+    """φ(x) - x = B (x + d(x)) - x on the grid of d: (3, i, j, k) float32, mm LPS."""
+    total = np.empty(displacement.shape, dtype=np.float32)
+    # in planes, because positions are float64
+    linear, axes = affine[:3, :3], np.meshgrid(*[np.arange(n) for n in grid.shape[1:]], indexing="ij")
+    for i in range(grid.shape[0]):
+        x = grid.index_to_point(np.stack([np.full_like(axes[0], i), *axes], axis=-1))
+        moved = (x + np.moveaxis(displacement[:, i], 0, -1)) @ linear.T + affine[:3, 3]
+        total[:, i] = np.moveaxis(moved - x, -1, 0)
+    return total
