@@ -23,7 +23,6 @@ if importlib.util.find_spec("SpatialRegularizationLib") is None:  # run from a c
 
 from SpatialRegularizationGui.logic import RegistrationLogic
 from SpatialRegularizationGui.parameters import PanelParameters
-from SpatialRegularizationGui.samples import register_samples
 
 
 class SpatialRegularization(ScriptedLoadableModule):
@@ -40,7 +39,14 @@ class SpatialRegularization(ScriptedLoadableModule):
             "pair itself, or by a trained model. Shows λ, Jacobian and folds beside the result."
         )
         parent.acknowledgementText = _("Methods: see CITATION.cff of the extension. For research; not a medical device.")
-        slicer.app.connect("startupCompleted()", register_samples)
+        slicer.app.connect("startupCompleted()", _register_samples)
+
+
+def _register_samples() -> None:
+    """The sample data of the tutorial, once the application is up."""
+    from SpatialRegularizationGui.samples import register_samples
+
+    register_samples()
 
 
 class SpatialRegularizationLogic(ScriptedLoadableModuleLogic, RegistrationLogic):

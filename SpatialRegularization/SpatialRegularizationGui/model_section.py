@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from SpatialRegularizationLib.registration.presets import DETAILS
@@ -34,9 +35,10 @@ class ModelSection:
         self.cards: dict[str, Card] = {}
         self.connector = TextConnector(ui.modelSelector)
         self._chosen = ""
-        for name, text in DEVICES.items():
-            ui.deviceSelector.addItem(text, name)
-        self.choose_device(device())
+        self._device = TextConnector(ui.deviceSelector)
+        self._device.fill(DEVICES)
+        self._device.write(device())
+        self.show_device("")
         ui.deviceSelector.connect("currentIndexChanged(int)", self._device_chosen)
         ui.importModelButton.connect("clicked()", self._import)
         ui.downloadModelButton.connect("clicked()", lambda: self.asked.emit("fetch", self._chosen))
@@ -47,11 +49,17 @@ class ModelSection:
     @property
     def device(self) -> str:
         """Value of the setting `device`."""
-        return str(self._ui.deviceSelector.itemData(self._ui.deviceSelector.currentIndex))
+        return self._device.read()
 
     def choose_device(self, name: str) -> None:
         """As if the user had chosen it."""
-        self._ui.deviceSelector.currentIndex = max(self._ui.deviceSelector.findData(name), 0)
+        self._device.write(name)
+
+    def offer_devices(self, found: Sequence[Mapping[str, str]]) -> None:
+        """What the worker has found on this computer, instead of what might be there."""
+        if found:
+            names = {entry["device"]: f"{entry['device'].upper().replace(':', ' ')} ({entry['name']})" for entry in found}
+            self._device.fill({"auto": DEVICES["auto"]} | names)
 
     def read_catalogue(self) -> None:
         """Look again at what models there are."""
@@ -69,7 +77,7 @@ class ModelSection:
         self._chosen = "" if parameters is None else parameters.model
         _say(ui.modelCardLabel, card.html() if card is not None else "")
         _say(ui.fitLabel, misfit(card, _facts(parameters)) if card is not None else "")
-        _say(ui.presetLabel, DETAILS[parameters.preset].purpose if parameters is not None else "")
+        _say(ui.presetLabel, _sentence(DETAILS[parameters.preset].purpose) if parameters is not None else "")
         ui.downloadModelButton.enabled = card is not None and card.state == OFFERED
         ui.removeModelButton.enabled = card is not None and card.removable
 
@@ -100,6 +108,10 @@ def _say(label: Any, text: str) -> None:
     """A label without text takes no room."""
     label.text = text
     label.visible = bool(text)
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}."
 
 
 def _facts(parameters: PanelParameters) -> dict[str, Any]:

@@ -16,8 +16,7 @@ DEVICES = {
 
 def device() -> str:
     """The device that was chosen last; "auto" at first."""
-    chosen = str(qt.QSettings().value(KEY, "auto"))
-    return chosen if chosen in DEVICES else "auto"
+    return str(qt.QSettings().value(KEY, "auto"))
 
 
 def remember_device(name: str) -> None:

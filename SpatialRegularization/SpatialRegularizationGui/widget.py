@@ -14,6 +14,7 @@ import vtk
 from .apply_section import ApplySection
 from .asking import live_key, missing, remember_outputs, request_of
 from .dialogs import Dialogs
+from .jobs import with_remedy
 from .logic import RegistrationLogic
 from .model_section import ModelSection
 from .parameters import PanelParameters
@@ -44,12 +45,12 @@ class Panel:
         self._gui: int | None = None
         self._chosen: tuple[str, str] = ("", "")
         self._live_key: tuple[Any, ...] | None = None
-        self._showing = False
+        self._showing = self._previewing = False
         self.model = ModelSection(self.ui, dialogs or Dialogs())
         self.regularization = RegularizationSection(self.ui)
         self.run = RunSection(self.ui)
         self.apply_to = ApplySection(self.ui)
-        self.review = ReviewPanel(self.ui.reviewFrame)
+        self.review = ReviewPanel(self.ui.reviewFrame, logic.save_report)
         self._timer = qt.QTimer()
         self._timer.setInterval(POLL_MS)
         self._timer.connect("timeout()", logic.poll)
@@ -171,6 +172,8 @@ class Panel:
         if not wanted or missing(parameters, self.model.cards):
             if self._live_key is not None:
                 self._live_key = None
+                if self._previewing:  # otherwise what is shown is a finished result
+                    self.review.clear()
                 self.logic.stop_preview()
                 self._say_live("")
             return
@@ -210,10 +213,13 @@ class Panel:
         if remedy == "cpu":
             self.model.choose_device("cpu")
         if remedy == "half-resolution":
-            self.parameters.maxVoxels = halved(self.parameters.maxVoxels, self.parameters.fixedVolume)
+            request = request_of(self.parameters, self._card(), self.model.device)
+            spacing = min(self.parameters.fixedVolume.GetSpacing())
+            self.parameters.workingSpacing = with_remedy(request, remedy, spacing).settings["working_spacing_mm"]
         self.apply()
 
     def _undo(self) -> None:
+        self.review.clear()
         self.logic.undo()
         self.run.show_words("The outputs are as they were before the last run.")
         self._show_state()
@@ -225,6 +231,7 @@ class Panel:
     def _state_changed(self, state: RunState) -> None:
         self._show_state()
         if state is RunState.IDLE:
+            self.model.offer_devices(self.logic.devices)
             self._preview_if_wanted()  # of what was moved meanwhile
 
     def _progressed(self, step: Step) -> None:
@@ -232,12 +239,14 @@ class Panel:
         self.model.show_device(self.logic.device)
 
     def _finished(self, outcome: Outcome) -> None:
+        self._previewing = False
         self._remember(outcome)
         self.run.show_outcome(outcome)
         self.review.show(outcome, outcome.request)
         self._show_state()
 
     def _previewed(self, preview: Preview) -> None:
+        self._previewing = True
         self._remember(preview)
         folds = preview.figures.get("folding_percent")
         self._say_live(f"{duration(preview.seconds)} per update" + ("" if folds is None else f", {folds:.2g} % folds"))
@@ -256,10 +265,3 @@ class Panel:
 
     def _say_live(self, text: str) -> None:
         self.ui.liveLabel.text = text
-
-
-def halved(max_voxels: int, volume: Any) -> int:
-    """The largest lattice for voxels twice as long along each axis of a volume."""
-    image = volume.GetImageData() if volume is not None else None
-    now = min(max_voxels, image.GetNumberOfPoints()) if image is not None else max_voxels
-    return max(1000, now // 8)

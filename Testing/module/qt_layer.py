@@ -96,11 +96,21 @@ def wait_until(condition: Callable[[], Any], seconds: float = 20.0, what: str = 
         time.sleep(0.002)
 
 
+def wait(seconds: float) -> None:
+    """Run the event loop for that long."""
+    end = time.monotonic() + seconds
+    wait_until(lambda: time.monotonic() > end, seconds + 5.0)
+
+
 def misspelt() -> list[str]:
     """Attributes that were set on widgets and that no Qt class has: PythonQt would refuse them."""
     found = []
     for widget in [w for w in _seen if shiboken6.isValid(w)]:
-        unknown = [name for name in vars(widget) if not name.startswith("_") and name not in _HOOK]
+        unknown = [
+            name
+            for name, value in vars(widget).items()
+            if not name.startswith("_") and name not in _HOOK and not isinstance(value, (QtCore.SignalInstance, QtCore.QObject))
+        ]
         found += [f"{type(widget).__name__} {widget.objectName!r}: {name}" for name in unknown]
     return sorted(found)
 

@@ -217,3 +217,31 @@ widget.cleanup()
     assert done.returncode == 0, done.stderr[-2000:]
     seconds = float(done.stdout.split()[-1])
     assert seconds < 1.0  # a loaded machine; the figure itself is measured quietly
+
+
+def test_the_list_of_names_in_the_readme_is_that_of_the_source() -> None:
+    import qt_names
+
+    assert qt_names.text() in qt_names.README.read_text(encoding="utf-8"), "run python Testing/module/qt_names.py"
+
+
+def test_every_member_of_a_qt_class_that_the_source_names_exists(parameters) -> None:
+    import qt
+    import qt_names
+    import qt_stand_ins
+
+    kinds = {**qt_stand_ins.CTK, **qt_stand_ins.QMRML}
+    found = {name: members for name, members in qt_names.collect().items() if name.startswith(("Q", "ctk", "qMRML"))}
+    found.pop("ctk")
+    for name, members in found.items():
+        kind = kinds.get(name) or getattr(qt, name)
+        unknown = [m for m in members if m != "connect" and m not in dir(kind)]
+        assert unknown == [], f"{name}: {unknown}"
+
+
+def test_the_checklist_for_a_desktop_has_at_most_25_steps() -> None:
+    import qt_names
+
+    steps = re.findall(r"^(\d+)\. ", qt_names.README.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    assert steps == [str(n) for n in range(1, len(steps) + 1)]
+    assert 10 <= len(steps) <= 25
