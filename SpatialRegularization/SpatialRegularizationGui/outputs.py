@@ -176,23 +176,23 @@ def _show(name: str, display: Any, image: Image, like: Any) -> None:
 
 
 def _folder(snapshot: Snapshot, nodes: Mapping[str, Any], name: str) -> int:
-    """The folder of an earlier run of these nodes, or a new one; the nodes lie in it."""
+    """The folder of an earlier run of these nodes, or a new one; nodes that the user has put elsewhere stay there."""
     if not nodes:
         return 0
-    scene = next(iter(nodes.values())).GetScene()
-    hierarchy = _hierarchy(scene)
+    hierarchy = _hierarchy(next(iter(nodes.values())).GetScene())
+    items = {key: hierarchy.GetItemByDataNode(node) for key, node in nodes.items()}
+    free = [key for key, item in items.items() if not item or hierarchy.GetItemParent(item) == hierarchy.GetSceneItemID()]
     folder = next((item for item in map(folder_of, nodes.values()) if item), 0)
     if folder:
         snapshot.keep_item(folder)
-    else:
+    elif free:
         folder = snapshot.make_folder(name)
         hierarchy.SetItemAttribute(folder, FOLDER, "1")
-    for node in nodes.values():
-        item = hierarchy.GetItemByDataNode(node)
-        if item:
-            hierarchy.SetItemParent(item, folder)
+    for key in free:
+        if items[key]:
+            hierarchy.SetItemParent(items[key], folder)
         else:
-            hierarchy.CreateItem(folder, node)
+            hierarchy.CreateItem(folder, nodes[key])
     return folder
 
 

@@ -17,7 +17,7 @@ from . import review_maps as maps
 from .review_display import Scale, color_volume, composites, hide_legend, show_grid, show_legend, slice_nodes
 from .review_view import OUTPUTS, Compare, Overlay, Result, View
 from .review_volumes import ReviewVolumes
-from .scene import FLIP, grid_of, image_of
+from .scene import grid_of, image_of, slice_position
 
 
 class Review:
@@ -127,7 +127,7 @@ class Review:
         if position is None:
             return False
         for node in slice_nodes(self._scene):
-            node.JumpSliceByCentering(*(FLIP[:3, :3] @ position))
+            node.JumpSliceByCentering(*slice_position(position))
         return True
 
     def clear(self) -> None:

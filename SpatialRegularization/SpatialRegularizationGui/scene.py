@@ -219,6 +219,11 @@ def points_of(markups: Any, *, below: Any = None) -> tuple[np.ndarray, tuple[str
     return _moved(own, world), tuple(markups.GetNthControlPointLabel(n) for n in placed)
 
 
+def slice_position(point: np.ndarray) -> tuple[float, float, float]:
+    """A point (3,) LPS as `vtkMRMLSliceNode.JumpSliceByCentering` takes it."""
+    return tuple(float(c) for c in FLIP[:3, :3] @ np.asarray(point, dtype=np.float64))
+
+
 def mapped(transform: Any, points: np.ndarray) -> np.ndarray:
     """Points (n, 3) LPS through a VTK transform between RAS frames, such as that of `from_world`."""
     given, moved = vtk.vtkPoints(), vtk.vtkPoints()

@@ -148,6 +148,16 @@ def test_the_folder_holds_the_nodes_and_the_settings(run: Run) -> None:
     assert stored.outputs.transform.GetNodeReference(role) is run.moving
 
 
+def test_nodes_in_a_folder_of_the_user_stay_there(run: Run) -> None:
+    hierarchy = run.scene.slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(run.scene.mrml)
+    mine = hierarchy.CreateFolderItem(hierarchy.GetSceneItemID(), "mine")
+    volume = run.scene.add("vtkMRMLScalarVolumeNode", "v")
+    hierarchy.CreateItem(mine, volume)
+    stored = run.store(replace(run.request, outputs=replace(run.request.outputs, jacobian=volume)))
+    assert hierarchy.GetItemParent(hierarchy.GetItemByDataNode(volume)) == mine
+    assert hierarchy.GetItemParent(hierarchy.GetItemByDataNode(stored.outputs.transform)) == stored.folder_item != mine
+
+
 def test_another_pair_gets_a_folder_and_nodes_of_its_own(run: Run) -> None:
     first = run.store()
     second = run.store()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,14 @@ def sampled(values: np.ndarray, grid: Grid, points: np.ndarray) -> np.ndarray:
     """SimpleITK's linear values of an image at points."""
     image = physical.itk_image(np.ascontiguousarray(values, dtype=np.float64), grid)
     return np.array([image.EvaluateAtPhysicalPoint(p.tolist(), sitk.sitkLinear) for p in points])
+
+
+def test_ras_exists_in_one_file_of_the_module() -> None:
+    """Words and names that turn axes over: elsewhere everything is LPS."""
+    package = Path(__file__).parents[2] / "SpatialRegularization" / "SpatialRegularizationGui"
+    telling = re.compile(r"\bRAS\b|\bFLIP\b|IJKToRAS|RASToIJK|XYToRAS|diag\(\[-1")
+    found = {path.name for path in package.glob("*.py") if telling.search(path.read_text(encoding="utf-8"))}
+    assert found == {"scene.py"}
 
 
 @pytest.mark.parametrize("suffix", [".nrrd", ".nii.gz", ".mha"])
