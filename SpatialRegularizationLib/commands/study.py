@@ -6,7 +6,7 @@ import argparse
 import json
 import os
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from ..training.config_file import read_config
 from ..training.lists import read_list
 from ..training.tuning.sweep import read_sweep
 from ..training.tuning.sweep_report import sweep_section
+from ..zoo.folder import PARAMETERS
 from .console import Console, UsageError, one_sentence
 from .pair import check_device
 from .pair_list import read_pair_list
@@ -64,6 +65,8 @@ def settings_of(options: argparse.Namespace) -> StudySettings:
     values = read_config(path, FILES) | changes_of(options)
     if isinstance(values.get("sweeps"), list):
         values["sweeps"] = [str(path.parent / Path(str(folder)).expanduser()) for folder in values["sweeps"]]
+    if isinstance(values.get("methods"), list):
+        values["methods"] = [_with_path(method, path.parent) for method in values["methods"]]
     python = values.get("baseline_python") or os.environ.get(PYTHON)
     only = [name.strip() for name in (options.methods or "").split(",") if name.strip()]
     try:
@@ -73,6 +76,15 @@ def settings_of(options: argparse.Namespace) -> StudySettings:
     if settings.out is None:
         raise UsageError(f"{path} names no folder for the results: give out, or --out DIR.")
     return settings
+
+
+def _with_path(method: Any, folder: Path) -> Any:
+    """A method whose model is a file, found from the folder of the study."""
+    if isinstance(method, str) and method.endswith(PARAMETERS):
+        return str(folder / Path(method).expanduser())
+    if isinstance(method, Mapping) and str(method.get("model", "")).endswith(PARAMETERS):
+        return {**method, "model": str(folder / Path(str(method["model"])).expanduser())}
+    return method
 
 
 def pairs_of(settings: StudySettings) -> tuple[StudyPair, ...]:
@@ -120,7 +132,7 @@ def _text(results: StudyResults, out: Path) -> str:
     rows = [["method", *(COLUMNS[name][0] for name in columns), "pairs"]]
     for method in results.methods:
         spreads = [results.spread(method, name) for name in columns]
-        cells = ["" if s is None else f"{s.mean:.{COLUMNS[name][1]}f}" for name, s in zip(columns, spreads, strict=True)]
+        cells = ["" if s is None else f"{s.typical(name):.{COLUMNS[name][1]}f}" for name, s in zip(columns, spreads, strict=True)]
         rows.append([method, *cells, str(results.count(method, failed=False))])
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     text = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]

@@ -61,7 +61,7 @@ def five_numbers(values: np.ndarray) -> tuple[float, float, float, float, float]
     lower, median, upper = (float(q) for q in np.percentile(values, (25, 50, 75)))
     reach = WHISKER * (upper - lower)
     inside = values[(values >= lower - reach) & (values <= upper + reach)]
-    return float(inside[0]), lower, median, upper, float(inside[-1])
+    return min(float(inside[0]), lower), lower, median, upper, max(float(inside[-1]), upper)
 
 
 def round_ticks(low: float, high: float, most: int = 6) -> list[float]:

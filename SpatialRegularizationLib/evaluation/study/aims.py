@@ -17,12 +17,12 @@ class Aim:
     Args:
         figure: e.g. "dice"; means over the pairs count, for seconds and memory medians.
         method: whose.
-        against: another method, for `difference_…`, `ratio_at_most` and `p_below`; pairs where both worked count.
+        against: another method, for `difference_…`, `ratio_at_most` and `p_at_most`; pairs where both worked count.
         at_least, at_most: bounds of the figure itself.
         worst_at_least, worst_at_most: bounds that every single pair must keep.
         difference_at_least, difference_at_most: bounds of method minus against.
         ratio_at_most: bound of method over against.
-        p_below: bound of the corrected p-value of the comparison.
+        p_at_most: bound of the corrected p-value of the comparison, whichever of the two is better.
         better_on_all: True where every pair must be better than with `against`, for figures of which more is better.
     """
 
@@ -36,7 +36,7 @@ class Aim:
     difference_at_least: float | None = None
     difference_at_most: float | None = None
     ratio_at_most: float | None = None
-    p_below: float | None = None
+    p_at_most: float | None = None
     better_on_all: bool = False
 
     def __post_init__(self) -> None:

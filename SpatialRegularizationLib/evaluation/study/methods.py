@@ -65,7 +65,8 @@ class Method:
         """What was asked for, machine apart: equal for a repetition, unequal otherwise."""
         values = {name: value for name, value in asdict(self).items() if name != "name"}
         if self.kind == "model":
-            return values | {"sha256": sha256_of(Path(locate(self.what)))}
+            file = Path(locate(self.what))
+            return values | {"what": self.what if self.what in installed() else file.name, "sha256": sha256_of(file)}
         return values
 
 

@@ -94,9 +94,9 @@ def _cards(results: StudyResults) -> list[Card]:
             clean = sum(s.high == 0 for s in found.values())
             cards.append(Card("Without any fold", f"{clean} of {len(found)}", "methods, on all pairs"))
             continue
-        best = max(found, key=lambda m: sign * (found[m].median if name == "seconds" else found[m].mean))
-        value = found[best].median if name == "seconds" else found[best].mean
-        cards.append(Card(f"Best {word}", f"{value:.{digits}f}", best))
+        typical = {m: s.typical(name) for m, s in found.items()}
+        best = max(typical, key=lambda m: sign * typical[m])
+        cards.append(Card(f"Best {word}", f"{typical[best]:.{digits}f}", best))
     return cards
 
 
@@ -134,7 +134,7 @@ def _label_sections(results: StudyResults) -> list[Section]:
     tables = f'<div class="wide">{label_table(results, "dice", names)}</div>'
     distances = f'<div class="wide">{label_table(results, "hd95_mm", names)}</div>'
     content = (
-        _color_key(results) + plot + f"<details><summary>Dice of each label</summary>{tables}</details>"
+        _color_key(results, results.methods) + plot + f"<details><summary>Dice of each label</summary>{tables}</details>"
         f"<details><summary>HD95 of each label, mm</summary>{distances}</details>"
     )
     return [Section("Labels", "Dice of each label over the pairs.", content)]
@@ -155,7 +155,8 @@ def _weight_sections(results: StudyResults) -> list[Section]:
     overall = f'<div class="wide">{label_table(results, "lambda", whole)}</div>'
     regions = {n: {m: list(results.values(m, f"lambda_mean_{n}").values()) for m in results.methods} for n in names}
     regions = {n.replace("_", " "): series for n, series in regions.items()}
-    boxes = _color_key(results) + box_plot(regions, _colors(results), "mean λ") if len(names) > 1 else ""
+    shown = [m for m, values in series.items() if values]
+    boxes = _color_key(results, shown) + box_plot(regions, _colors(results), "mean λ") if len(names) > 1 else ""
     return [Section("Regularization weight λ", lead, table + boxes + overall + plot)]
 
 
@@ -216,6 +217,7 @@ def _colors(results: StudyResults) -> dict[str, str]:
     return {m: COLORS[n % len(COLORS)] for n, m in enumerate(results.methods)}
 
 
-def _color_key(results: StudyResults) -> str:
-    entries = "".join(f'<span><i style="background:{c}"></i>{escape(m)}</span>' for m, c in _colors(results).items())
+def _color_key(results: StudyResults, methods: Sequence[str]) -> str:
+    colors = _colors(results)
+    entries = "".join(f'<span><i style="background:{colors[m]}"></i>{escape(m)}</span>' for m in methods)
     return f'<p class="colors">{entries}</p>'

@@ -23,10 +23,10 @@ MEDIANS = ("seconds", "peak_memory_mb")
 
 @dataclass(frozen=True)
 class Spread:
-    """A figure of one method over the pairs where it is defined; std over the pairs (n - 1), 0 for one pair."""
+    """A figure of one method over the pairs where it is defined; sd: standard deviation (n - 1), 0 for one pair."""
 
     mean: float
-    std: float
+    sd: float
     median: float
     low: float
     high: float
@@ -38,8 +38,12 @@ class Spread:
         if not len(values):
             return None
         x = np.asarray(values, dtype=np.float64)
-        std = float(x.std(ddof=1)) if len(x) > 1 else 0.0
-        return cls(float(x.mean()), std, float(np.median(x)), float(x.min()), float(x.max()), len(x))
+        sd = float(x.std(ddof=1)) if len(x) > 1 else 0.0
+        return cls(float(x.mean()), sd, float(np.median(x)), float(x.min()), float(x.max()), len(x))
+
+    def typical(self, figure: str) -> float:
+        """The median for seconds and memory, else the mean."""
+        return self.median if figure in MEDIANS else self.mean
 
 
 @dataclass(frozen=True)
@@ -117,7 +121,7 @@ class StudyResults:
         """Mean and spread over the pairs."""
         return Spread.of(list(self.values(method, figure).values()))
 
-    def pooled_std(self, method: str, figure: str) -> float | None:
+    def pooled_sd(self, method: str, figure: str) -> float | None:
         """Standard deviation over all labels of all pairs together, as some papers print it; for "dice" and "hd95_mm"."""
         names = [name for name in self.figures if name.startswith(f"{figure}_")]
         values = [value for name in names for value in self.values(method, name).values()]
@@ -161,9 +165,8 @@ class StudyResults:
         spread = self.spread(aim.method, aim.figure)
         if spread is None:
             return Verdict(aim, None, "not measured")
-        typical = spread.median if aim.figure in MEDIANS else spread.mean
         checks = [
-            ("is", typical, aim.at_least, aim.at_most),
+            ("is", spread.typical(aim.figure), aim.at_least, aim.at_most),
             ("worst pair", spread.low, aim.worst_at_least, None),
             ("worst pair", spread.high, None, aim.worst_at_most),
         ]
@@ -177,7 +180,7 @@ class StudyResults:
             checks += [
                 (f"minus {aim.against}", float((own - other).mean()), aim.difference_at_least, aim.difference_at_most),
                 (f"over {aim.against}", ratio, None, aim.ratio_at_most),
-                (f"p against {aim.against}", self._p_of(aim), None, aim.p_below),
+                (f"p against {aim.against}", self._p_of(aim), None, aim.p_at_most),
             ]
         asked = [(words, value, low, high) for words, value, low, high in checks if (low, high) != (None, None)]
         fine = all((low is None or value >= low) and (high is None or value <= high) for _, value, low, high in asked)

@@ -142,14 +142,14 @@ def _name_of(value: Any) -> str:
 
 def _labels(value: Any) -> dict[str, int]:
     """Name → number; a list names labels by their numbers."""
-    named = dict(value) if isinstance(value, Mapping) else None
-    if named is None and isinstance(value, list | tuple):
-        named = {str(number): number for number in value}
-    if named is None or not all(isinstance(n, int) and not isinstance(n, bool) and n > 0 for n in named.values()):
+    entries = list(value.items()) if isinstance(value, Mapping) else None
+    if entries is None and isinstance(value, list | tuple):
+        entries = [(str(number), number) for number in value]
+    if entries is None or not all(isinstance(n, int) and not isinstance(n, bool) and n > 0 for _, n in entries):
         raise ValueError(f"labels must be a list of numbers above 0, or {{name: number}}, got {value!r}.")
-    if len(set(named.values())) < len(named):
+    if len({number for _, number in entries}) < len(entries):
         raise ValueError(f"labels must name each number once, got {value!r}.")
-    return {str(name): number for name, number in named.items()}
+    return {str(name): number for name, number in entries}
 
 
 def _mapping(values: Mapping[str, Any], key: str) -> Mapping[str, Any]:

@@ -62,7 +62,7 @@ def comparison_table(results: StudyResults) -> str:
 
 
 def label_table(results: StudyResults, figure: str, names: list[str]) -> str:
-    """Mean ± std of each label (or region), one column for each method.
+    """Mean ± standard deviation of each label (or region), one column for each method.
 
     Args:
         results: of the study.
@@ -117,12 +117,12 @@ def summary_csv(results: StudyResults) -> str:
     """One line for each method and figure: mean, standard deviations, median, range, number of pairs."""
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(["method", "figure", "mean", "std", "pooled_std", "median", "min", "max", "pairs"])
+    writer.writerow(["method", "figure", "mean", "sd", "pooled_sd", "median", "min", "max", "pairs"])
     for method in results.methods:
         for name in results.figures:
             s = results.spread(method, name)
             if s is not None:
-                numbers = (s.mean, s.std, results.pooled_std(method, name), s.median, s.low, s.high)
+                numbers = (s.mean, s.sd, results.pooled_sd(method, name), s.median, s.low, s.high)
                 writer.writerow([method, name, *map(_plain_cell, numbers), s.count])
     return stream.getvalue()
 
@@ -187,7 +187,7 @@ def _table(head: str, rows: str) -> str:
 
 def _best(results: StudyResults, name: str) -> set[str]:
     sign = COLUMNS[name][2]
-    found = {m: _typical(s, name) for m in results.methods[1:] if (s := results.spread(m, name))}
+    found = {m: s.typical(name) for m in results.methods[1:] if (s := results.spread(m, name))}
     if not sign or len(found) < 2:
         return set()
     top = max(sign * value for value in found.values())
@@ -196,23 +196,19 @@ def _best(results: StudyResults, name: str) -> set[str]:
 
 def _cell(results: StudyResults, method: str, name: str, best: bool, comparison: Comparison | None) -> str:
     spread = results.spread(method, name)
-    text = f"{_typical(spread, name):.{COLUMNS[name][1]}f}" if spread and name in MEDIANS else _shown(spread, COLUMNS[name][1])
+    text = f"{spread.typical(name):.{COLUMNS[name][1]}f}" if spread and name in MEDIANS else _shown(spread, COLUMNS[name][1])
     text = f"<b>{text}</b>" if best else text
     p = 1.0 if comparison is None else comparison.p_holm
     return text + ("<sup>***</sup>" if p < 0.001 else "<sup>**</sup>" if p < 0.01 else "<sup>*</sup>" if p < 0.05 else "")
 
 
-def _typical(spread: Spread, name: str) -> float:
-    return spread.median if name in MEDIANS else spread.mean
-
-
 def _shown(spread: Spread | None, digits: int) -> str:
-    return "–" if spread is None else f"{spread.mean:.{digits}f} ± {spread.std:.{digits}f}"
+    return "–" if spread is None else f"{spread.mean:.{digits}f} ± {spread.sd:.{digits}f}"
 
 
 def _with_pooled(results: StudyResults, method: str, name: str, spread: Spread) -> dict[str, Any]:
-    pooled = results.pooled_std(method, name)
-    return asdict(spread) | ({} if pooled is None else {"pooled_std": pooled})
+    pooled = results.pooled_sd(method, name)
+    return asdict(spread) | ({} if pooled is None else {"pooled_sd": pooled})
 
 
 def _p(value: float) -> str:

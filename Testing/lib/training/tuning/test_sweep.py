@@ -17,8 +17,8 @@ from SpatialRegularizationLib.training.data import load_data
 from SpatialRegularizationLib.training.pairs import Batch, validation_pairs
 from SpatialRegularizationLib.training.settings import TrainingSettings
 from SpatialRegularizationLib.training.tuning.ranges import Range
-from SpatialRegularizationLib.training.tuning.sweep import SweepSettings, sweep, sweep_ranges
-from SpatialRegularizationLib.training.tuning.sweep_report import sweep_report_html
+from SpatialRegularizationLib.training.tuning.sweep import SweepSettings, read_sweep, sweep, sweep_ranges
+from SpatialRegularizationLib.training.tuning.sweep_report import sweep_report_html, sweep_section
 from SpatialRegularizationLib.training.validation import pair_figures
 from SpatialRegularizationLib.zoo.card import ModelCard, save_model
 
@@ -136,3 +136,21 @@ def test_the_command_sweeps_a_model_file(model: torch.nn.Module, tmp_path: Path,
 def test_a_sweep_without_images_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["sweep", "model"]) == 2
     assert "--images is needed" in capsys.readouterr().err
+
+
+def test_a_finished_sweep_can_be_read_and_shown_on_other_pages(model: torch.nn.Module, pairs: list, tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"spatialreg sweep"):
+        read_sweep(tmp_path)
+    record = sweep(model, pairs[:1], GRID, tmp_path)
+    again = read_sweep(tmp_path)
+    assert again.settings == record.settings
+    assert again.best() == record.best()
+    for name, values in record.figures.items():
+        assert again.figures[name] == pytest.approx(values)
+    section = sweep_section(again, "a-hyper")
+    assert section.title == "Dice of a-hyper over its condition"
+    assert f"{record.best()[1]:.4f}" in section.lead
+    assert "<svg" in section.content
+    (tmp_path / "sweep.json").write_text('{"grid": {"ranges": {}}}')
+    with pytest.raises(ValueError, match="no sweep that can be shown"):
+        read_sweep(tmp_path)
