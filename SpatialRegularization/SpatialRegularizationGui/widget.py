@@ -14,6 +14,7 @@ import vtk
 from .apply_section import ApplySection
 from .asking import live_key, missing, remember_outputs, request_of
 from .dialogs import Dialogs
+from .install import Readiness
 from .jobs import with_remedy
 from .logic import RegistrationLogic
 from .model_section import ModelSection
@@ -45,7 +46,7 @@ class Panel:
         self._gui: int | None = None
         self._chosen: tuple[str, str] = ("", "")
         self._live_key: tuple[Any, ...] | None = None
-        self._showing = self._previewing = False
+        self._showing = self._previewing = self._installed = False
         self.model = ModelSection(self.ui, dialogs or Dialogs())
         self.regularization = RegularizationSection(self.ui)
         self.run = RunSection(self.ui)
@@ -191,11 +192,14 @@ class Panel:
 
     def _ready(self) -> bool:
         """True where what computing needs is installed; otherwise the panel says in words what to do."""
+        if self._installed:  # to look again takes as long as a slider may
+            return True
         installed = self.logic.installer.ensure()
-        if installed.state.name == "READY":
+        self._installed = installed.state is Readiness.READY
+        if self._installed:
             return True
         self._live_key = None
-        self._failed(Failure(installed.sentence, remedies=("install",) if installed.state.name == "DECLINED" else ()))
+        self._failed(Failure(installed.sentence, remedies=("install",) if installed.state is Readiness.DECLINED else ()))
         return False
 
     def _manage(self, action: str, what: str) -> None:
@@ -260,6 +264,7 @@ class Panel:
                 remember_outputs(self.parameters, result.outputs)
 
     def _failed(self, failure: Failure) -> None:
+        self._installed = self._installed and "install" not in failure.remedies
         self.run.show_failure(failure)
         self._show_state()
 

@@ -209,6 +209,69 @@ def test_an_installation_that_is_declined_is_said_in_words_and_can_be_asked_for_
     assert widget.logic.pid is None
 
 
+@pytest.mark.parametrize(
+    ("remedy", "parameter", "value"), [("halfResolutionButton", "workingSpacing", 6.0), ("cpuButton", "", "cpu")]
+)
+def test_after_running_out_of_memory_the_panel_offers_what_may_help_and_does_it(widget, remedy, parameter, value) -> None:
+    from SpatialRegularizationGui.request import Failure
+
+    ui = _choose(widget, QUICK)
+    finished: list[Any] = []
+    widget.logic.finished.connect(finished.append)
+    widget.logic.failed.emit(Failure("There is not enough memory.", "a trace", ("half-resolution", "cpu")))
+    assert ui.errorLabel.text == "There is not enough memory."
+    assert (ui.halfResolutionButton.isHidden(), ui.cpuButton.isHidden(), ui.installButton.isHidden()) == (False, False, True)
+    getattr(ui, remedy).click()
+    assert ui.cpuButton.isHidden()
+    _until(widget, "Apply")
+    assert finished, ui.errorLabel.text
+    settings = finished[0].request.settings
+    assert settings["working_spacing_mm" if parameter else "device"] == value
+    assert widget.logic.getParameterNode().workingSpacing == (value if parameter else 0.0)
+    assert widget.panel.model.device == ("auto" if parameter else "cpu")
+
+
+def test_refine_asks_for_the_models_answer_and_that_many_steps(widget) -> None:
+    ui = _choose(widget, QUICK, "tiny-hyper")
+    finished: list[Any] = []
+    widget.logic.finished.connect(finished.append)
+    ui.refineStepsSpinBox.value = 2
+    ui.refineButton.click()
+    _until(widget, "Apply")
+    assert finished, ui.errorLabel.text
+    request = finished[0].request
+    assert (request.model, request.settings["refine_steps"]) == ("tiny-hyper", 2)
+    assert request.condition == pytest.approx({"alpha_prime": 0.1, "lambda_max": 2.525})
+    ui.modelSelector.currentIndex = 0
+    assert not ui.refineButton.enabled
+
+
+def test_images_that_a_model_was_not_made_for_are_warned_about(widget, scene) -> None:
+    ui = _choose(widget, QUICK, "tiny-hyper")
+    assert ui.fitLabel.isHidden()
+    widget.moving.SetSpacing(9.0, 9.0, 9.0)
+    widget.panel.enter()
+    assert "The moving volume covers 288 × 288 × 288 mm" in ui.fitLabel.text
+
+
+def test_two_panels_of_one_scene_share_what_is_chosen_and_not_what_runs(widget) -> None:
+    from SpatialRegularization import SpatialRegularizationWidget
+
+    other = SpatialRegularizationWidget()
+    try:
+        ui = _choose(widget, QUICK)
+        assert other.panel.ui.fixedSelector.currentNode() is widget.fixed
+        ui.applyButton.click()
+        assert (ui.applyButton.text, other.panel.ui.applyButton.text) == ("Cancel", "Apply")
+        _until(widget, "Apply")
+        assert other.panel.ui.stageLabel.text == ""
+        assert other.logic.pid is None
+        assert other.panel.ui.outputTransformSelector.currentNode() is ui.outputTransformSelector.currentNode()
+    finally:
+        other.cleanup()
+        other.parent.deleteLater()
+
+
 def test_the_sliders_are_those_of_the_model_with_its_ranges_and_go_back_to_its_tuned_values(widget) -> None:
     ui = _choose(widget, QUICK, "tiny-hyper")
     shown = {name for name in ("lambdaMax", "alphaPrime", "lambdaMean", "sigmaPrime", "eta") if not _hidden(ui, f"{name}Slider")}
