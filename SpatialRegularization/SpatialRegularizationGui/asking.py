@@ -31,6 +31,8 @@ INPUTS = {
     "initial": "initialTransform",
 }
 """Field of a request → parameter of its node."""
+OF_THE_PAIR = ("prior", "lambda_max", "alpha_prime", "lambda_mean", "sigma_prime")
+"""Settings that only the per-pair mode has controls for."""
 PAIRED = {"labels": ("fixedLabels", "movingLabels"), "landmarks": ("fixedPoints", "movingPoints")}
 
 
@@ -80,6 +82,8 @@ def request_of(
     """
     nodes = {name: getattr(parameters, parameter) for name, parameter in INPUTS.items()}
     settings: dict[str, Any] = settings_of(parameters)
+    if parameters.model:  # its sliders are its condition; a setting that no control shows has no say
+        settings = {name: value for name, value in settings.items() if name not in OF_THE_PAIR}
     if device != "auto":
         settings["device"] = device
     if refine_steps:

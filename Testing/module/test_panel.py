@@ -318,6 +318,7 @@ def test_update_live_shows_the_newest_position_and_drops_the_others(widget, scen
         return request.condition.get("lambda_max") if model else request.settings.get("lambda_max")
 
     qt_layer.wait_until(lambda: newest() == pytest.approx(3.4), SECONDS)
+    assert not model or len({repr(sorted(p.request.settings.items())) for p in previews}) == 1  # the pair is loaded once
     assert len(previews) + widget.logic.dropped <= 26
     assert len(previews) < 20  # most positions of a dragged slider are never computed
     assert "per update" in ui.liveLabel.text
