@@ -7,7 +7,6 @@ PyTorch comes through the extension of that name, which knows the right build fo
 from __future__ import annotations
 
 import importlib
-import importlib.metadata
 import importlib.util
 import re
 import sys
@@ -188,9 +187,11 @@ def _name(requirement: str) -> str:
 
 
 def _version(name: str) -> str | None:
+    from importlib import metadata  # late: it takes half the time of opening the module
+
     try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
         return None
 
 
