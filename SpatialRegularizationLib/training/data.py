@@ -58,7 +58,7 @@ def load_data(settings: TrainingSettings, *, tell: Callable[[str], None] = lambd
         return _without_lists(settings)
     tell(f"Checking {len(training)} training and {len(validation)} validation images")
     problems = missing_files(entries) + _missing_labels(settings, training) + _missing_images(settings, training, validation)
-    present = [entry for entry in entries if all(path.exists() for path in entry.files.values())]
+    present = [entry for entry in entries if entry.files and all(path.exists() for path in entry.files.values())]
     lattice = _lattice(settings, present, len(entries), problems)
     preparation = Preparation(lattice, settings.intensity)
     cache = ImageCache(settings.cache or Path(settings.out) / "cache", preparation)

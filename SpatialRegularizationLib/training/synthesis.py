@@ -85,8 +85,8 @@ class Synthesizer:
         for labels, contrast in zip((moving, fixed), contrasts, strict=True):
             places = self._moved(self.table.places(labels), affine, draws)
             image = scanned(painted(places, contrast, draws), settings, draws)
-            if strips:
-                kept = random_rim(self.table.among(places, settings.anatomy.stays), draws)
+            if strips and bool((inner := self.table.among(places, settings.anatomy.stays)).any()):
+                kept = random_rim(inner, draws)
                 image, places = torch.where(kept, image, 0.0), torch.where(kept, places, 0)
             sides.append((self._prepared(image), self.table.labels(places, counted), twin(places, twins_contrast)))
         return SynthesizedPair(*zip(*sides, strict=True))

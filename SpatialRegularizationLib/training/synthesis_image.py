@@ -133,7 +133,8 @@ def random_rim(inner: Tensor, draws: Draws) -> Tensor:
     """
     sigma = (draws.uniform(1.5, 3.0),) * 3
     widened = gaussian_smooth(inner.float(), sigma) > WIDENED
-    return gaussian_smooth(widened.float(), sigma) > draws.uniform(0.6, 0.85)
+    hull = gaussian_smooth(widened.float(), sigma) > draws.uniform(0.6, 0.85)
+    return hull if bool(hull.any()) else inner  # too small to be smoothed
 
 
 def _coarse_shape(shape: tuple[int, ...], settings: SynthesisSettings, draws: Draws) -> tuple[int, ...]:

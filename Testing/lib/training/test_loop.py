@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from blobs import settings_dict
+from resumed import InterruptAt, same, states, without_time
 
 from SpatialRegularizationLib.models.catalogue import build_model
 from SpatialRegularizationLib.objective import NonFiniteEnergyError
@@ -23,38 +23,6 @@ from SpatialRegularizationLib.training.settings import TrainingSettings
 
 def settings(folder: Path, **changes: Any) -> TrainingSettings:
     return TrainingSettings.from_dict(settings_dict(folder, **changes))
-
-
-def states(out: Path) -> dict[str, Any]:
-    return torch.load(out / LAST, weights_only=True)["states"]
-
-
-def same(a: Any, b: Any) -> bool:
-    """Equal to the last bit, however nested."""
-    if isinstance(a, torch.Tensor):
-        return torch.equal(a, b)
-    if isinstance(a, dict):
-        return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
-    if isinstance(a, (list, tuple)):
-        return len(a) == len(b) and all(same(x, y) for x, y in zip(a, b, strict=True))
-    return a == b
-
-
-def without_time(history: tuple) -> list[dict]:
-    return [{name: value for name, value in row.items() if name != "seconds"} for row in history]
-
-
-class InterruptAt:
-    """A monitor that sends this process a termination signal after a number of steps."""
-
-    def __init__(self, steps: int) -> None:
-        self.left = steps
-
-    def __call__(self, progress: Progress) -> None:
-        if progress.message.startswith("step"):
-            self.left -= 1
-            if self.left == 0:
-                os.kill(os.getpid(), signal.SIGTERM)
 
 
 def test_it_learns_to_align_blobs(tmp_path: Path) -> None:
