@@ -56,6 +56,18 @@ def test_a_study_writes_page_tables_and_values_and_goes_on(pair: Path, capsys: p
     assert (pair / "results" / "lines.jsonl").read_text() == lines
 
 
+def test_the_surface_of_a_sweep_stands_in_the_report(pair: Path) -> None:
+    grid = {"ranges": {"alpha_prime": [0.0, 0.2], "lambda_max": [0.5, 5.0]}, "points": 3, "others": {}}
+    dice = [0.5, 0.6, 0.5, 0.6, 0.7123, 0.6, 0.5, 0.6, 0.5]
+    (pair / "heads-hyper").mkdir()
+    (pair / "heads-hyper" / "sweep.json").write_text(json.dumps({"model": "m", "grid": grid, "pairs": {"p": {"dice": dice}}}))
+    assert run("evaluate", write_study(pair, sweeps=["heads-hyper"]), "--quiet") == 0
+    html = (pair / "results" / "study.html").read_text(encoding="utf-8")
+    assert "Dice of heads-hyper over its condition" in html
+    assert "Best Dice 0.7123 at α′ = 0.1, λmax = 2.75" in html
+    assert run("evaluate", write_study(pair, sweeps=["nowhere"]), "--quiet") == 1
+
+
 def test_a_failure_ends_with_code_one_and_is_named(pair: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = write_study(pair, other_labels="refuse", labels=[1])
     assert run("evaluate", path, "--set", "methods=[]", "--quiet") == 2

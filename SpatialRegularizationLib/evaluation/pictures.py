@@ -203,7 +203,8 @@ def _lambda_row(cuts: Cuts, numbers: list[int]) -> Row | None:
     highest = float(weights.max())
     if highest - float(weights.min()) < 1e-6:
         return None
-    top = settings.lambda_max if settings.prior == "beta" else float(f"{highest:.2g}")
+    per_pair = settings.prior == "beta" and not cuts.registration.model  # a network has a largest weight of its own
+    top = settings.lambda_max if per_pair else float(f"{highest:.2g}")
 
     def draw(plane: int, number: int) -> Picture:
         cut = shrunk(cuts.field(weights, plane, number))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -45,6 +46,7 @@ def figures_of_transform(transform: SpatialTransform, pair: ReadPair, settings: 
     )
     if overlap is not None:
         found |= _of_labels("dice", overlap[0], settings) | _of_labels("hd95_mm", overlap[1], settings)
+        found["hd95_undefined_labels"] = float(sum(math.isnan(v) for name, v in overlap[1].items() if name != "mean"))
     landmarks = landmark_scores(companions, transform, pair.moving.grid)
     if landmarks is not None:
         found |= {"tre_mm": landmarks["mean"]} | {f"tre_{k}_mm": landmarks[k] for k in ("median", "p95", "max")}

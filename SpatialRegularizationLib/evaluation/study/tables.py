@@ -164,7 +164,8 @@ def conventions(results: StudyResults) -> dict[str, str]:
         "start": f"affine part: {s.affine}, found once for each pair by mutual information and shared by all methods",
         "Dice": f"2|A and B| / (|A| + |B|) on the fixed grid, warped moving labels A by {carried[s.label_warping]}; mean over "
         "the labels of a pair (absent from both: left out; from one: 0), then over pairs; ± over pairs",
-        "HD95": "larger of the two directed 95th percentiles between voxel surfaces, unweighted, mm; undefined where empty",
+        "HD95": "larger of the two directed 95th percentiles between voxel surfaces, unweighted, mm; a label that is empty in "
+        "one image has none: hd95_undefined_labels counts them",
         "TRE": "distance between phi(fixed point) and moving point, mm",
         "LNCC": "mean squared local correlation, window 9 voxels, on the fixed grid (inside the fixed mask where there is one)",
         "MIND": "1 - mean squared difference of MIND-SSC descriptors, on at most 2 million voxels",

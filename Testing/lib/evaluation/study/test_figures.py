@@ -63,6 +63,17 @@ def test_only_the_named_labels_are_scored() -> None:
     assert "dice_1" not in found
 
 
+def test_a_label_that_is_lost_has_dice_zero_and_no_distance_and_is_counted() -> None:
+    pair = shifted_pair()
+    lost = pair.companions.fixed_labels.data.clone()
+    lost[lost == 2] = 1
+    pair = replace(pair, companions=replace(pair.companions, fixed_labels=pair.companions.fixed_labels.with_data(lost)))
+    found = figures_of_transform(SpatialTransform(), pair, settings())
+    assert found["dice_2"] == 0
+    assert np.isnan(found["hd95_mm_2"])
+    assert (found["hd95_undefined_labels"], found["hd95_mm"]) == (1, found["hd95_mm_1"])
+
+
 def test_a_fold_is_counted_in_the_whole_volume_and_inside_the_labels() -> None:
     """x - 2 (x - center) within the middle third: turned inside out there, where the labels are."""
     pair = shifted_pair()
