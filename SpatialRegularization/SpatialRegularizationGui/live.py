@@ -54,6 +54,7 @@ class Live:
         self._debounce = Debounce(now)
         self._last = self._stale = self._epoch = 0
         self._flight: int | None = None
+        self._said = ""
         self._about: Mapping[str, Any] = {}
         self._pair: tuple[Any, ...] = ()
         self._folder: Path | None = None
@@ -105,12 +106,13 @@ class Live:
             for snapshot in reversed(self._snapshots):
                 snapshot.restore()
         self._snapshots, self._nodes = [], {}
-        self._tell.changed("")
+        if restore:
+            self._say("")
 
     def forget(self) -> None:
         """End it without touching a node, and let the pair go."""
         self.stop(restore=False)
-        self._pair, self._about = (), {}
+        self._pair, self._about, self._said = (), {}, ""
         self._folders.remove(self._folder)
         self._folder = None
 
@@ -123,7 +125,13 @@ class Live:
             else:
                 self._load(id, request)
         except (ValueError, OSError) as error:
-            self._tell.changed(failure_of_error(error).sentence)
+            self._say(failure_of_error(error).sentence)
+
+    def _say(self, text: str) -> None:
+        """Tell the panel, once."""
+        if text != self._said:
+            self._said = text
+            self._tell.changed(text)
 
     def _key(self, request: RegistrationRequest) -> tuple[Any, ...]:
         """Of a pair that is loaded in this very process of the worker."""
@@ -136,7 +144,7 @@ class Live:
 
     def _load(self, id: int, request: RegistrationRequest) -> None:
         self._pair, self._about = (), {}
-        self._tell.changed("Loading the pair for live updates.")
+        self._say("Loading the pair for live updates.")
         self._folders.remove(self._folder)
         self._folder = self._folders.make()
         bare = dict.fromkeys(("fixed_labels", "moving_labels", "fixed_points", "moving_points"))
@@ -158,7 +166,7 @@ class Live:
     def _loaded(self, about: Mapping[str, Any], id: int, request: RegistrationRequest) -> None:
         self._about = about
         self._pair = self._key(request)
-        self._tell.changed("")
+        self._say("")
         if self._debounce.waiting:
             self._stale += 1  # a newer one comes with the next poll
         else:
@@ -190,7 +198,7 @@ class Live:
             if epoch != self._epoch:
                 return
             if event["event"] == "progress":
-                self._tell.changed(f"Loading the pair for live updates: {event['stage']}.")
+                self._say(f"Loading the pair for live updates: {event['stage']}.")
                 return
             self._flight = None
             try:
@@ -199,9 +207,9 @@ class Live:
                 elif event["event"] == "error":
                     if event.get("kind") != "input":
                         self._pair = ()
-                    self._tell.changed(failure_of(event, self.device or "auto").sentence)
+                    self._say(failure_of(event, self.device or "auto").sentence)
             except Exception as error:
-                self._tell.changed(failure_of_error(error).sentence)
+                self._say(failure_of_error(error).sentence)
 
         self._flight = 0  # an answer may come before submit returns
         try:

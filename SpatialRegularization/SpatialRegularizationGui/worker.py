@@ -252,12 +252,15 @@ def _obituary(code: int, log: str, started: bool) -> tuple[str, str]:
 def library_path(package: Path) -> dict[str, str]:
     """PYTHONPATH with the folder that holds the library, for a module that runs from its source.
 
+    The folder that the application happens to run in has no part in it.
+
     Args:
         package: this package's folder; the library lies two folders above it, or beside it when installed.
     """
     folders = [folder for folder in (package.parent.parent, package.parent) if (folder / MODULE[1]).is_dir()]
     before = os.environ.get("PYTHONPATH")
-    return {"PYTHONPATH": os.pathsep.join([str(folders[0]), *([before] if before else [])])} if folders else {}
+    path = {"PYTHONPATH": os.pathsep.join([str(folders[0]), *([before] if before else [])])} if folders else {}
+    return {"PYTHONSAFEPATH": "1"} | path
 
 
 def best_worker(between: Callable[[], None] = lambda: None) -> ProcessWorker:

@@ -94,7 +94,7 @@ class Worker:
         self._verdict: str | None = None
         self._ended = False
         self._turn = threading.Condition()
-        self._writing = threading.Lock()
+        self._writing = threading.RLock()  # an answer may be heard, and answered, before it is written to its end
 
     def serve(self, lines: IO[bytes]) -> int:
         """Answer all requests of a stream; what waits when it ends is still done, unless the worker is attached."""
