@@ -55,6 +55,7 @@ class _View:
         for name in managers:
             if not factory.IsDisplayableManagerRegistered(name):
                 factory.RegisterDisplayableManager(name)
+        self._caption: Any = None
         self.renderer = vtk.vtkRenderer()
         self.window = vtk.vtkRenderWindow()
         self.window.SetOffScreenRendering(1)
@@ -66,6 +67,20 @@ class _View:
         self._interactor.SetInteractorStyle(vtk.vtkInteractorStyleUser())
         self.group = slicer.vtkMRMLDisplayableManagerGroup()
         self.group.Initialize(factory, self.renderer)
+
+    def caption(self, text: str) -> None:
+        """Write a title into the upper left corner; "" removes it."""
+        import vtk
+
+        if self._caption is None:
+            self._caption = vtk.vtkTextActor()
+            self._caption.GetTextProperty().SetFontSize(18)
+            self._caption.GetTextProperty().SetVerticalJustificationToTop()
+            self._caption.GetTextProperty().ShadowOn()
+            self._caption.SetPosition(8, self.window.GetSize()[1] - 6)
+            self.renderer.AddViewProp(self._caption)
+        self._caption.SetInput(text)
+        self._caption.SetVisibility(bool(text))
 
     def picture(self) -> np.ndarray:
         """(rows, columns, 3) uint8; the first row is the top."""
