@@ -23,6 +23,7 @@ class Aim:
         difference_at_least, difference_at_most: bounds of method minus against.
         ratio_at_most: bound of method over against.
         p_at_most: bound of the corrected p-value of the comparison, whichever of the two is better.
+        less_than: another figure of the same method, whose mean over the same pairs must be larger.
         better_on_all: True where every pair must be better than with `against`, for figures of which more is better.
     """
 
@@ -37,16 +38,17 @@ class Aim:
     difference_at_most: float | None = None
     ratio_at_most: float | None = None
     p_at_most: float | None = None
+    less_than: str | None = None
     better_on_all: bool = False
 
     def __post_init__(self) -> None:
-        numbers = [f.name for f in fields(self) if f.name not in ("figure", "method", "against", "better_on_all")]
+        numbers = [f.name for f in fields(self) if f.name not in ("figure", "method", "against", "less_than", "better_on_all")]
         given = [name for name in numbers if getattr(self, name) is not None]
         for name in given:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
                 raise ValueError(f"{name} of an aim must be a number, got {value!r}.")
-        if not given and not self.better_on_all:
+        if not given and not self.better_on_all and self.less_than is None:
             raise ValueError(f"The aim for {self.figure!r} of {self.method!r} has no bound: give one of {', '.join(numbers)}.")
         paired = [name for name in given if name.startswith(("difference", "ratio", "p_"))]
         paired += ["better_on_all"] if self.better_on_all else []

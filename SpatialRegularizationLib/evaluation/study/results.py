@@ -147,7 +147,11 @@ class StudyResults:
 
     def paired(self, figure: str, method: str, reference: str) -> tuple[np.ndarray, np.ndarray]:
         """The figure of two methods on the pairs where both have it."""
-        first, second = self.values(method, figure), self.values(reference, figure)
+        return self._same_pairs((method, figure), (reference, figure))
+
+    def _same_pairs(self, one: tuple[str, str], other: tuple[str, str]) -> tuple[np.ndarray, np.ndarray]:
+        """Two (method, figure) on the pairs where both are defined."""
+        first, second = self.values(*one), self.values(*other)
         both = [pair for pair in self.pairs if pair in first and pair in second]
         return np.array([first[pair] for pair in both]), np.array([second[pair] for pair in both])
 
@@ -188,6 +192,12 @@ class StudyResults:
         if aim.better_on_all:
             worse = int((own <= other).sum())
             fine, words = fine and worse == 0, [*words, f"not better than {aim.against} on {worse} of {len(own)} pairs"]
+        if aim.less_than is not None:
+            here, there = self._same_pairs((aim.method, aim.figure), (aim.method, aim.less_than))
+            if not len(here):
+                return Verdict(aim, None, f"{aim.less_than} is not measured")
+            fine = fine and float(here.mean()) < float(there.mean())
+            words = [*words, f"is {here.mean():.4g}, {aim.less_than} is {there.mean():.4g}"]
         lacking = self.count(aim.method, failed=True)
         return Verdict(aim, fine and not lacking, "; ".join([*words, *([f"{lacking} pairs failed"] if lacking else [])]))
 

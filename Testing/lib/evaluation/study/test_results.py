@@ -71,6 +71,9 @@ def test_comparisons_are_paired_over_what_both_have() -> None:
         ({"method": "generic", "against": "start", "better_on_all": True}, 0, True, "on 0 of 12"),
         ({"figure": "seconds", "method": "brain-mri", "against": "generic", "ratio_at_most": 0.5}, 0, True, "generic 0.3077"),
         ({"figure": "folding_percent", "method": "generic", "worst_at_most": 0}, 0, True, "worst pair 0"),
+        ({"figure": "dice_1", "method": "generic", "less_than": "dice_2"}, 0, True, "is 0.665, dice_2 is 0.865"),
+        ({"figure": "dice_2", "method": "generic", "less_than": "dice_1"}, 0, False, "is 0.865"),
+        ({"figure": "dice_2", "method": "generic", "less_than": "lncc"}, 0, None, "lncc is not measured"),
         ({"figure": "tre_mm", "method": "generic", "at_most": 1}, 0, None, "not measured"),
     ],
 )
