@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
 
 import numpy as np
@@ -72,7 +72,7 @@ def round_ticks(low: float, high: float, most: int = 6) -> list[float]:
     return [n * step for n in range(first, math.floor(high / step + 1e-9) + 1)]
 
 
-def _box(values: np.ndarray, y: float, x, look: tuple[str, str]) -> str:
+def _box(values: np.ndarray, y: float, x: Callable[[float], float], look: tuple[str, str]) -> str:
     color, word = look
     low, lower, median, upper, high = five_numbers(values)
     top, bottom, middle = y + 1.5, y + BOX - 1.5, y + BOX / 2

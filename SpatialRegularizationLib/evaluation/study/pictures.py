@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from ...registration.result import Companions, Registration
 from ..cuts import Cuts
 from ..frames import row_html
@@ -21,6 +23,5 @@ def method_pictures(registration: Registration, companions: Companions) -> str:
     return _html(Cuts(registration, companions), method_rows)
 
 
-def _html(cuts: Cuts, rows) -> str:
-    drawn: list[Row] = rows(cuts)
-    return "".join(row_html(cuts, row) for row in drawn)
+def _html(cuts: Cuts, rows: Callable[[Cuts], list[Row]]) -> str:
+    return "".join(row_html(cuts, row) for row in rows(cuts))
