@@ -26,11 +26,15 @@ def launched(config: Path, *options: str) -> subprocess.CompletedProcess:
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=180)
 
 
-@pytest.fixture(scope="module")
-def pair_of_runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+CHANGES = {"deformed": {"deform_voxels": 0.5}, "synthesized": {"synthesis": {"warp_voxels": 1.0}}}
+"""What is random about the images of the two trainings."""
+
+
+@pytest.fixture(scope="module", params=CHANGES)
+def pair_of_runs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """The folders of a training by one process with batch 2 and of one by two processes with batch 1."""
     folder = tmp_path_factory.mktemp("two")
-    common = {"epochs": 1, "steps_per_epoch": 1, "accumulate": 2, "dice_weight": 0.5, "deform_voxels": 0.5}
+    common = {"epochs": 1, "steps_per_epoch": 1, "accumulate": 2, "dice_weight": 0.5} | CHANGES[request.param]
     common |= {"shape": [16, 16, 24]}  # part of the lattice lies outside of the images
     train(TrainingSettings.from_dict(settings_dict(folder, out=str(folder / "one"), batch=2, **common)))
     config = folder / "config.json"
