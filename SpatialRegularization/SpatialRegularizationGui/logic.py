@@ -16,7 +16,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from .console import options_of
 from .inputs import check_inputs, export_inputs
 from .install import Installer, Readiness
 from .jobs import JobFolders, device_of, seconds_left
@@ -203,6 +202,8 @@ class RegistrationLogic:
             ValueError: what is wrong with the request.
             RuntimeError: it failed or was cancelled; one sentence.
         """
+        from .console import options_of  # late: the panel never needs it
+
         request = options_of(fixedNode, movingNode, options)
         check_inputs(request)
         installed = self.installer.ensure()

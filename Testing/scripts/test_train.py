@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
-import textwrap
 from pathlib import Path
 
 import pytest
 from blobs import settings_dict
+from script_host import application_with, ended_with
 
 from SpatialRegularizationLib.models.catalogue import build_model
 from SpatialRegularizationLib.training.settings import TrainingSettings
@@ -18,31 +16,6 @@ from SpatialRegularizationLib.training.tuning.settings import TuningSettings
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 SCRIPT = SCRIPTS / "train.py"
-
-APPLICATION = """
-    import sys, types
-    ended, handled = [], []
-    app = types.SimpleNamespace(exit=ended.append, processEvents=lambda: handled.append(1))
-    sys.modules["slicer"] = types.SimpleNamespace(app=app, util=types.SimpleNamespace(exit=ended.append))
-    script, arguments = sys.argv[1], sys.argv[2:]
-    if arguments[:1] == ["--"]:  # swallowed: "ignore the rest"
-        arguments = arguments[1:]
-    sys.argv = [script, *arguments]
-    names = {"__name__": "__main__", "__file__": script}
-    try:
-        exec(open(script, encoding="ascii").read(), names)  # read in the locale's encoding, run in __main__
-    except BaseException as error:
-        print("left with", type(error).__name__)
-    print("events", len(handled))
-    sys.exit(ended[-1] if ended else 124)  # 124: the application would idle for ever
-"""
-"""What the application does with --python-script: same arguments, same execution, no end of its own."""
-
-
-def ended_with(command: list[str]) -> subprocess.CompletedProcess:
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | {"OMP_NUM_THREADS": "1"}
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
-
 
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
@@ -53,9 +26,7 @@ def config(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def application(tmp_path: Path) -> list[str]:
-    path = tmp_path / "application.py"
-    path.write_text(textwrap.dedent(APPLICATION))
-    return [sys.executable, str(path), str(SCRIPT)]
+    return application_with(tmp_path, SCRIPT)
 
 
 def test_plain_python_trains_and_ends_with_0_even_after_a_leading_dash_pair(config: Path) -> None:

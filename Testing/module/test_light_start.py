@@ -1,0 +1,79 @@
+"""Opening the module: no torch, nothing heavy, and quick."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+GUI = REPOSITORY / "SpatialRegularization" / "SpatialRegularizationGui"
+LOGIC = ("channels", "worker", "jobs", "task", "live", "logic", "install", "request", "signals")
+HEAVY = ("torch", "nibabel", "SimpleITK", "safetensors", "optuna", "tensorboard", "sklearn", "yaml", "scipy", "matplotlib")
+
+PROGRAM = """
+    import importlib, importlib.machinery, json, subprocess, sys, time
+    sys.path[:0] = {path!r}
+    {before}
+
+    class Forbidden:
+        def find_spec(self, name, path=None, target=None):
+            if name.split(".")[0] in {heavy!r}:
+                raise AssertionError("imports " + name)
+            return None
+
+    def no_process(*values, **options):
+        raise AssertionError("starts a process")
+
+    subprocess.Popen.__init__ = no_process
+    sys.meta_path.insert(0, Forbidden())
+    begin = time.process_time()
+    for name in {names!r}:
+        importlib.import_module("SpatialRegularizationGui." + name)
+    from SpatialRegularizationGui.logic import RegistrationLogic
+    logic = RegistrationLogic()
+    logic.poll()
+    state = logic.state, logic.device, logic.pid, logic.can_undo, logic.devices
+    logic.close()
+    seconds = time.process_time() - begin
+    print(json.dumps({{"seconds": seconds, "heavy": [n for n in {heavy!r} if n in sys.modules]}}))
+"""
+
+HEAVY_MODULE = """import slicer
+    class Loader:
+        def find_spec(self, name, path=None, target=None):
+            return importlib.machinery.ModuleSpec(name, self) if name == "SpatialRegularizationGui.heavy" else None
+        def create_module(self, spec):
+            return None
+        def exec_module(self, module):
+            import nibabel
+    sys.meta_path.append(Loader())"""
+
+
+def opened(names: tuple[str, ...], before: str = "import slicer, vtk, numpy, vtk.util.numpy_support") -> dict:
+    """What the program tells; its seconds are the processor's, since a busy machine is no fault of ours."""
+    path = [str(GUI.parent), str(REPOSITORY)]
+    program = textwrap.dedent(PROGRAM.format(path=path, before=before, heavy=HEAVY, names=names))
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.mark.slicer
+def test_logic_and_worker_are_imported_and_made_in_a_fifth_of_a_second_without_anything_heavy() -> None:
+    pytest.importorskip("slicer", reason="needs the slicer-core package")
+    runs = [opened(LOGIC) for _ in range(3)]
+    assert runs[0]["heavy"] == []
+    assert min(run["seconds"] for run in runs) < 0.2
+
+
+@pytest.mark.slicer
+def test_the_watch_sees_a_heavy_import() -> None:
+    """A control: the program above fails where something is imported that must not be."""
+    pytest.importorskip("slicer", reason="needs the slicer-core package")
+    with pytest.raises(AssertionError, match="imports nibabel"):
+        opened(("install", "heavy"), before=HEAVY_MODULE)

@@ -1,0 +1,22 @@
+"""Register two volumes headless; the same file under three programs:
+
+    python scripts/register.py FIXED MOVING --out DIR [options]
+    PythonSlicer scripts/register.py FIXED MOVING --out DIR [options]
+    Slicer --no-splash --no-main-window --python-script scripts/register.py -- FIXED MOVING --out DIR [options]
+
+Options, batches (--batch pairs.csv) and exit codes are those of `spatialreg register`: 0 done, 1 failed, 2 wrong usage,
+130 interrupted.
+Slicer reads this file in the encoding of the locale (keep it ASCII), swallows a leading "--", and does not end by itself.
+"""
+
+import os
+import sys
+
+# For good, not only while this file runs: Slicer takes the folder of a script from sys.path when the script has ended.
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path[:0] = [os.path.dirname(HERE), HERE]
+
+from spatialreg_host import run  # noqa: E402
+
+if __name__ == "__main__":
+    run("register", sys.argv[1:])
