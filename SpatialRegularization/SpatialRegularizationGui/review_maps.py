@@ -89,12 +89,12 @@ def difference_limit(values: np.ndarray) -> float:
 
 
 def rounded_top(values: np.ndarray) -> float:
-    """The largest value, to two digits and not below it; 1 where there is nothing above 0."""
+    """The largest value rounded up to two digits, rounding errors apart; 1 where there is nothing above 0."""
     highest = float(values.max())
     if not np.isfinite(highest) or highest <= 0:
         return 1.0
     step = 10.0 ** (np.floor(np.log10(highest)) - 1)
-    return float(np.ceil(highest / step - 1e-6) * step)
+    return float(np.ceil(highest / step - 1e-3) * step)
 
 
 def _sample(values: np.ndarray) -> np.ndarray:

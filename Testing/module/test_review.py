@@ -99,6 +99,13 @@ def test_the_scale_of_lambda_is_the_setting_where_there_is_one(scene: Any, nodes
     assert nodes.lambda_map.GetDisplayNode().GetWindowLevelMax() == pytest.approx(4.0)
 
 
+@pytest.mark.parametrize(("highest", "end"), [(1.2000002, 1.2), (1.21, 1.3), (0.034, 0.034), (27.3, 28), (0.0, 1.0)])
+def test_a_scale_ends_at_two_digits_not_below_the_largest_value(highest: float, end: float) -> None:
+    from SpatialRegularizationGui.review_maps import rounded_top
+
+    assert rounded_top(np.array([0.0, highest])) == pytest.approx(end)
+
+
 def test_the_log_jacobian_has_a_scale_centered_on_zero(scene: Any, nodes: Any, review: Any) -> None:
     review.apply(view(overlay=overlay("LOG_JACOBIAN")))
     _, foreground, _ = layers(scene)
