@@ -17,6 +17,7 @@ from __future__ import annotations
 import inspect
 import os
 import sys
+import tempfile
 import time
 import types
 import typing
@@ -35,6 +36,7 @@ _HOOK = ("connect", "disconnect")
 UNDRESSED = ("sizeHint", "minimumSizeHint", "pos", "size", "rect", "geometry")
 """Qt itself calls these on classes made in Python; they stay methods."""
 _seen: weakref.WeakSet = weakref.WeakSet()
+_settings = tempfile.TemporaryDirectory(prefix="qt-settings-")
 _numbers = {"int": int, "bool": bool, "double": float, "QString": str}
 
 
@@ -65,6 +67,7 @@ def install(slicer: Any) -> tuple[types.ModuleType, types.ModuleType]:
         return sys.modules["qt"], sys.modules["ctk"]
     application = QtWidgets.QApplication.instance() or QtWidgets.QApplication([])
     application.setQuitOnLastWindowClosed(False)
+    _keep_settings_in(_settings.name)
     _dress()
     import qt_stand_ins  # after the dressing: its classes inherit it
 
@@ -80,6 +83,14 @@ def install(slicer: Any) -> tuple[types.ModuleType, types.ModuleType]:
         setattr(slicer, name, kind)
     sys.modules["qt"], sys.modules["ctk"] = qt, ctk
     return qt, ctk
+
+
+def _keep_settings_in(folder: str) -> None:
+    """QSettings go there, not into the home of whoever runs the tests."""
+    QtCore.QCoreApplication.setOrganizationName("tests")
+    QtCore.QCoreApplication.setApplicationName("tests")
+    QtCore.QSettings.setDefaultFormat(QtCore.QSettings.Format.IniFormat)
+    QtCore.QSettings.setPath(QtCore.QSettings.Format.IniFormat, QtCore.QSettings.Scope.UserScope, folder)
 
 
 def wait_until(condition: Callable[[], Any], seconds: float = 20.0, what: str = "") -> None:

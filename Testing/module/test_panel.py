@@ -414,6 +414,16 @@ def test_a_model_is_imported_and_removed_by_its_buttons(widget, files: Path, tmp
     assert not (tmp_path / "zoo" / "tiny-hyper.safetensors").exists()
 
 
+def test_the_device_is_remembered_by_the_application_and_not_by_the_scene(widget) -> None:
+    from SpatialRegularizationGui import preferences
+
+    ui = widget.panel.ui
+    ui.deviceSelector.currentIndex = ui.deviceSelector.findData("cpu")
+    assert preferences.device() == "cpu"
+    node = widget.logic.getParameterNode().parameterNode
+    assert not [name for name in node.GetParameterNames() if "device" in name.lower()]
+
+
 def test_leaving_and_coming_back_keeps_what_was_chosen(widget) -> None:
     ui = _choose(widget, QUICK, "tiny-hyper")
     widget.exit()
