@@ -57,10 +57,16 @@ def write_best(
         orientation=lattice.orientation,
         intensity=preparation.intensity,
         purpose=settings.purpose,
-        source=f"own training, {settings.pairs} pairs, seed {settings.seed}",
+        source=f"own training, {settings.pairs} pairs{_synthesized(settings)}, seed {settings.seed}",
         figures=kept,
     )
     save_model(model, card, folder / BEST)
+
+
+def _synthesized(settings: TrainingSettings) -> str:
+    if settings.synthesis is None:
+        return ""
+    return f" synthesized from {'label maps' if settings.synthesis.source == 'labels' else 'random shapes'}"
 
 
 def default_name(folder: Path) -> str:

@@ -173,6 +173,7 @@ def test_random_shapes_need_no_list(tmp_path: Path) -> None:
     card = json.loads(outcome.checkpoint.with_suffix(".json").read_text())
     assert card["shape"] == [16, 16, 16]
     assert card["intensity"] == "percentile"
+    assert card["source"] == "own training, warped pairs synthesized from random shapes, seed 0"
 
 
 def test_a_list_of_maps_without_synthesis_is_refused(tmp_path: Path) -> None:
