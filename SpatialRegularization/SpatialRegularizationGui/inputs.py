@@ -41,7 +41,7 @@ def check_inputs(request: RegistrationRequest) -> None:
     if request.fixed_labels is not None:
         label_values([request.fixed_labels, request.moving_labels])
     if request.fixed_points is not None:
-        paired_points(request.fixed_points, request.moving_points)
+        paired_points(request.fixed_points, request.moving_points, below=below)
 
 
 def export_inputs(request: RegistrationRequest, folder: Path) -> dict[str, Path]:

@@ -18,6 +18,7 @@ from .install import Readiness
 from .jobs import with_remedy
 from .logic import RegistrationLogic
 from .model_section import ModelSection
+from .outputs import restore_interpolation
 from .parameters import PanelParameters
 from .regularization_section import RegularizationSection
 from .request import Failure, Outcome, Preview, RunState, Step
@@ -70,6 +71,7 @@ class Panel:
             self._gui = parameters.connectParametersToGui(self._bindings())
             self._tag = parameters.AddObserver(vtk.vtkCommand.ModifiedEvent, lambda *_: self._changed())
             self.review.set_scene(slicer.mrmlScene)
+            restore_interpolation(slicer.mrmlScene)
         self._changed()
 
     def enter(self) -> None:
