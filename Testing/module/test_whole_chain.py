@@ -25,7 +25,9 @@ from SpatialRegularizationGui.request import OUTPUT_NAMES, Outputs, Registration
 from SpatialRegularizationGui.scene import Image, from_world, grid_of, image_of, positions_of, pulled, set_image  # noqa: E402
 from SpatialRegularizationGui.worker import ProcessWorker  # noqa: E402
 
-SETTINGS = {"affine": "none", "global_search": "off", "levels": [[4, 4, 20], [2, 2, 8]], "lambda_max": 0.3, "device": "cpu", "threads": 1}
+SETTINGS = {
+    "affine": "none", "global_search": "off", "levels": [[4, 4, 20], [2, 2, 8]], "lambda_max": 0.3, "device": "cpu", "threads": 1,
+}  # fmt: skip
 BEND = bending.Bend()
 PARENT = nodes.rigid(7)
 SHIFT = np.eye(4)
