@@ -18,7 +18,7 @@ from slicer import (
     vtkMRMLSegmentationNode,
     vtkMRMLTransformNode,
 )
-from slicer.parameterNodeWrapper import Choice, Decimals, Default, SingleStep, WithinRange, parameterNodeWrapper
+from slicer.parameterNodeWrapper import Choice, Default, WithinRange, parameterNodeWrapper
 
 from SpatialRegularizationLib.registration.presets import PRESETS, preset_settings
 from SpatialRegularizationLib.registration.settings import RegistrationSettings
@@ -38,12 +38,12 @@ def _low(setting: str) -> float:
     return min(AUTOMATIC.get(setting, RULES[setting]["range"][0]), RULES[setting]["range"][0])
 
 
-def _number(setting: str, decimals: int) -> Any:
-    """A bounded number with the range and default of a setting."""
+def _number(setting: str) -> Any:
+    """A bounded number with the range and default of a setting; decimals and steps are those of the form."""
     value = getattr(_DEFAULTS, setting)
     default = Default(float(AUTOMATIC[setting] if value is None else value))
     span = WithinRange(float(_low(setting)), float(RULES[setting]["range"][1]))
-    return Annotated[float, span, Decimals(decimals), SingleStep(10.0**-decimals), default]
+    return Annotated[float, span, default]
 
 
 def _whole(setting: str) -> Any:
@@ -82,12 +82,12 @@ class PanelParameters:
     preset: Annotated[str, Choice(list(PRESETS)), Default("generic")]
 
     prior: _word("prior")
-    lambdaMax: _number("lambda_max", 4)
-    alphaPrime: _number("alpha_prime", 4)
-    lambdaMean: _number("lambda_mean", 4)
-    sigmaPrime: _number("sigma_prime", 4)
-    eta: Annotated[float, WithinRange(0.0, 100.0), Decimals(4), SingleStep(0.001), Default(0.45)]
-    uniformLambda: Annotated[float, WithinRange(0.0, 1.0), Decimals(3), SingleStep(0.001), Default(0.5)]
+    lambdaMax: _number("lambda_max")
+    alphaPrime: _number("alpha_prime")
+    lambdaMean: _number("lambda_mean")
+    sigmaPrime: _number("sigma_prime")
+    eta: Annotated[float, WithinRange(0.0, 100.0), Default(0.45)]
+    uniformLambda: Annotated[float, WithinRange(0.0, 1.0), Default(0.5)]
     updateLive: bool
     refineSteps: Annotated[int, WithinRange(1, int(RULES["refine_steps"]["range"][1])), Default(30)]
 
@@ -112,11 +112,11 @@ class PanelParameters:
     affine: _word("affine")
     globalSearch: _word("global_search")
     iterations: str
-    lambdaFloor: _number("lambda_floor", 3)
+    lambdaFloor: _number("lambda_floor")
     lambdaPooling: _whole("lambda_pooling")
-    learningRate: _number("learning_rate", 4)
-    tolerance: _number("tolerance", 5)
-    workingSpacing: _number("working_spacing_mm", 2)
+    learningRate: _number("learning_rate")
+    tolerance: _number("tolerance")
+    workingSpacing: _number("working_spacing_mm")
     maxVoxels: _whole("max_voxels")
     intensity: _word("intensity")
     seed: _whole("seed")

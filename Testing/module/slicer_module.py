@@ -34,14 +34,6 @@ class WithinRange(Note):
     """Smallest and largest value."""
 
 
-class Decimals(Note):
-    """Of a slider or spin box."""
-
-
-class SingleStep(Note):
-    """Of a slider or spin box."""
-
-
 class Default(Note):
     """Value where none was written."""
 
@@ -155,9 +147,6 @@ def _connector(widget: Any, hint: Any, slicer: Any) -> GuiConnector:
         span = _note(notes, WithinRange)
         if span is None:
             raise RuntimeError(f"{kind} needs a bounded number.")
-        for note, name in ((Decimals, "decimals"), (SingleStep, "singleStep")):
-            if _note(notes, note):
-                setattr(widget, name, _note(notes, note)[0])
         widget.setRange(*span)
         return by("value", "valueChanged(int)" if base is int else "valueChanged(double)")
     if base is str and kind == "QLineEdit":
@@ -216,8 +205,8 @@ class _Parameter:
     def write(self, node: Any, value: Any) -> None:
         self.check(value)
         if self.nodes:
+            node.SetParameter(self.name, "")
             node.SetNodeReferenceID(self.name, None if value is None else value.GetID())
-            node.SetParameter(self.name, "" if value is None else value.GetID())
         else:
             node.SetParameter(self.name, value.name if self.enum else str(value))
 
@@ -399,7 +388,7 @@ def install(slicer: Any) -> None:
     kinds = (
         ScriptedLoadableModule, ScriptedLoadableModuleWidget, ScriptedLoadableModuleLogic, ScriptedLoadableModuleTest,
     )  # fmt: skip
-    notes = (WithinRange, Decimals, SingleStep, Default, Choice, GuiConnector, parameterNodeWrapper)
+    notes = (WithinRange, Default, Choice, GuiConnector, parameterNodeWrapper)
     offered = {
         "ScriptedLoadableModule": {kind.__name__: kind for kind in kinds},
         "parameterNodeWrapper": {kind.__name__: kind for kind in notes},
