@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import qt_needed
 
 pytest.importorskip("slicer", reason="needs the slicer-core package")
-pytest.importorskip("PySide6", reason="needs the PySide6-Essentials package")
+pytest.importorskip("PySide6.QtWidgets", reason=qt_needed.REASON, exc_type=ImportError)
 
 import bending
 import physical

@@ -10,9 +10,10 @@ import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 import pytest
+import qt_needed
 
 pytest.importorskip("slicer", reason="needs the slicer-core package")
-pytest.importorskip("PySide6", reason="needs the PySide6-Essentials package")
+pytest.importorskip("PySide6.QtWidgets", reason=qt_needed.REASON, exc_type=ImportError)
 pytestmark = pytest.mark.slicer
 
 REPOSITORY = Path(__file__).resolve().parents[2]
