@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Trains every shipped model, one after the other; interrupted and started again, it goes on where it was.
+# Trains every shipped model, and those that they are compared with, one after the other; interrupted and started again, it goes on where it was.
 #   scripts/train_all.sh [--device cuda] [--threads N] [NAME …]
 # The lists must be there: python3 scripts/hippocampus.py --data DIR --out scripts/configs/hippocampus
 #                          python3 scripts/heads.py --data DIR --out scripts/configs/heads
@@ -32,8 +32,10 @@ train hippocampus_beta
 train hippocampus_gaussian
 train hippocampus_beta_dice
 train hippocampus_hyper
+train hippocampus_transmorph_tvf # for comparison, as the next one
+train hippocampus_voxelmorph
 train head_any_beta
-train head_any_uniform # the uniform twin, for comparison
+train head_any_uniform # for comparison
 train head_any_hyper
 train any_shapes_hyper
 

@@ -144,7 +144,7 @@ def test_train_all_names_every_configuration_of_a_shipped_model_with_the_device(
     done = dry_run("--device", "cuda")
     lines = [line for line in done.stdout.splitlines() if line.startswith("scripts/train.py")]
     assert done.returncode == 0
-    assert len(lines) == 8
+    assert len(lines) == 10
     for line in lines:
         _, config, *options = line.split()
         assert (SCRIPTS.parent / config).is_file()
