@@ -67,13 +67,13 @@ def test_every_control_has_a_tool_tip_with_range_and_unit_where_it_is_a_number(p
 
 
 def test_every_setting_of_a_registration_has_a_parameter_with_its_range(parameters) -> None:
-    import slicer_module
+    import parameter_wrapper
     from SpatialRegularizationGui.parameters import AUTOMATIC, PARAMETER_OF, PREFERENCES, RULES
 
     assert set(PARAMETER_OF) == set(RULES) - {*PREFERENCES, "refine_steps"}
     for setting, parameter in PARAMETER_OF.items():
         if "range" in RULES[setting]:
-            low, high = slicer_module._note(parameters.allParameters[parameter].notes, slicer_module.WithinRange)
+            low, high = parameter_wrapper.note_of(parameters.allParameters[parameter].notes, parameter_wrapper.WithinRange)
             assert high == RULES[setting]["range"][1]
             assert low == (AUTOMATIC[setting] if setting in AUTOMATIC else RULES[setting]["range"][0])
 

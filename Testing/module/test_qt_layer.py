@@ -13,7 +13,7 @@ pytest.importorskip("PySide6.QtWidgets", reason=qt_needed.REASON, exc_type=Impor
 
 import qt_layer
 import slicer_module
-from slicer_module import Default, WithinRange, parameterNodeWrapper
+from parameter_wrapper import Default, WithinRange, parameterNodeWrapper
 
 pytestmark = pytest.mark.slicer
 FORM = """<ui version="4.0"><widget class="qMRMLWidget" name="root"><layout class="QVBoxLayout" name="box">
