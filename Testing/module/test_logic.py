@@ -17,7 +17,7 @@ pytestmark = pytest.mark.slicer
 
 from live_nodes import ENDLESS, QUICK, Watched, request, volume  # noqa: E402
 from SpatialRegularizationGui import task  # noqa: E402
-from SpatialRegularizationGui.channels import PipeChannel  # noqa: E402
+from SpatialRegularizationGui.channels import InProcessChannel, PipeChannel  # noqa: E402
 from SpatialRegularizationGui.install import Installed, Readiness  # noqa: E402
 from SpatialRegularizationGui.logic import FIGURES  # noqa: E402
 from SpatialRegularizationGui.request import OUTPUT_NAMES, Outcome, Outputs, RunState  # noqa: E402
@@ -276,3 +276,22 @@ def test_models_come_and_go_through_the_worker(scene: Any, model: str, tmp_path:
 
 def test_the_figures_of_an_outcome_are_those_of_a_registration() -> None:
     assert set(FIGURES) == {field.name for field in dataclasses.fields(Figures)}
+
+
+def test_without_an_interpreter_this_process_does_the_same_and_a_cancel_is_heard(scene: Any) -> None:
+    waiting: list[Any] = []
+    watched = Watched(ProcessWorker(lambda: InProcessChannel(lambda: [call() for call in waiting])))
+    assert isinstance(watched.run(request(scene)), Outcome)
+    before = scene.fingerprint()
+
+    def cancel_at_level() -> None:
+        if any("level" in step.stage for step in watched.named("progressed")):
+            waiting.clear()
+            watched.logic.cancel()
+
+    waiting.append(cancel_at_level)
+    assert watched.run(request(scene, settings=ENDLESS)) is None
+    assert len(watched.named("cancelled")) == 1
+    assert scene.fingerprint() == before
+    watched.logic.close()
+    assert jobs_of(scene) == []
