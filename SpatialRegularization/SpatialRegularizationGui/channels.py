@@ -10,13 +10,13 @@ from __future__ import annotations
 import contextlib
 import os
 import queue
-import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
+
+from .processes import kill_tree
 
 SECONDS_TO_DIE = 5.0
 """A killed process is gone by then, or never."""
@@ -287,35 +287,3 @@ class InProcessChannel:
         if self._worker is not None:
             self._callbacks.received(text.encode())
         self._between()
-
-
-def kill_tree(tree: Sequence[int]) -> None:
-    """End processes with all their children; those that are gone are no failure.
-
-    Args:
-        tree: process and, where it leads one, process group.
-    """
-    for pid in dict.fromkeys(tree):
-        if pid == os.getpid():
-            continue
-        if os.name == "nt":
-            subprocess.run(
-                ["taskkill", "/T", "/F", "/PID", str(pid)], capture_output=True, creationflags=subprocess.CREATE_NO_WINDOW
-            )
-            continue
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.kill(pid, signal.SIGKILL)
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            if pid != os.getpgid(0):
-                os.killpg(pid, signal.SIGKILL)
-
-
-def python_program() -> str | None:
-    """The interpreter that can run the library: PythonSlicer beside the application, or this one; None where there is none."""
-    import shutil
-
-    launcher = shutil.which("PythonSlicer")
-    if launcher:
-        return launcher
-    here = os.path.basename(sys.executable or "").lower()
-    return sys.executable if here.startswith("python") else None

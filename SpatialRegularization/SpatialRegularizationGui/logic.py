@@ -18,20 +18,15 @@ from typing import Any
 
 from .inputs import check_inputs, export_inputs
 from .install import Installer, Readiness
-from .jobs import JobFolders, device_of, seconds_left
+from .jobs import JobFolders, seconds_left
 from .live import Live, Tell
+from .messages import FIGURES, facts_of, message_of
 from .outputs import Found, Stored, store
 from .request import Outcome, Preview, RegistrationRequest, RunState, Step
 from .signals import Signal
 from .task import Ends, Task, failure_of_error
 from .worker import Worker, best_worker
 
-FIGURES = (
-    "seconds", "peak_memory_mb", "device", "similarity_before", "similarity_after", "dice_before", "dice_after",
-    "tre_before_mm", "tre_after_mm", "folding_percent", "folding_one_sided_percent", "ndv_percent", "sd_log_j",
-    "inverse_residual_mm", "hd95_before_mm", "hd95_after_mm",
-)  # fmt: skip
-"""Of the worker's answer, what `Outcome.figures` holds."""
 REPORT_SECONDS = 120.0
 """A report takes no longer."""
 
@@ -129,7 +124,7 @@ class RegistrationLogic:
         folder = self._folders.make()
         try:
             files = export_inputs(request, folder)
-            values, environment = _message(request, files, folder)
+            values, environment = message_of(request, files, folder)
         except BaseException:
             self._folders.remove(folder)
             raise
@@ -300,7 +295,7 @@ class RegistrationLogic:
         gone = [name for name in ("fixed", "moving") if getattr(request, name).GetScene() is None]
         if gone:
             raise ValueError(f"The {gone[0]} volume has left the scene during the run: nothing was changed; select it again.")
-        facts = _facts(request, answer)
+        facts = facts_of(request, answer)
         stored = store(request.fixed.GetScene(), request, Found.from_answer(answer), facts)
         self._stored, self._device = stored, facts["Device"]
         self._order_report()
@@ -346,30 +341,3 @@ def _temporary_path() -> str | None:
     """Of the application; None where there is none, which is the system's."""
     path = getattr(getattr(sys.modules.get("slicer"), "app", None), "temporaryPath", None)
     return path if isinstance(path, str) and path else None
-
-
-def _message(
-    request: RegistrationRequest, files: Mapping[str, Path], folder: Path
-) -> tuple[dict[str, Any], dict[str, str]]:
-    """(what the worker's `register` takes, its environment)."""
-    settings, environment = device_of(request.settings)
-    values: dict[str, Any] = {name: str(path) for name, path in files.items()}
-    values |= {"preset": request.preset, "settings": settings, "folder": str(folder / "arrays")}
-    values["title"] = f"{request.moving.GetName()} to {request.fixed.GetName()}"
-    if request.model:
-        values |= {"model": request.model, "condition": dict(request.condition)}
-    return values, environment
-
-
-def _facts(request: RegistrationRequest, answer: Mapping[str, Any]) -> dict[str, Any]:
-    """Provenance that goes with the nodes."""
-    number = str(request.settings.get("device", "")).partition("cuda:")[2]
-    return {
-        "Model": (answer.get("model") or {}).get("name", ""),
-        "Condition": (answer.get("model") or {}).get("condition", {}),
-        "Preset": request.preset,
-        "Settings": answer["settings"],
-        "Device": f"cuda:{number}" if number else str(answer["device"]),
-        "Seconds": f"{answer['seconds']:.1f}",
-        "Version": answer["versions"]["SpatialRegularizationLib"],
-    }

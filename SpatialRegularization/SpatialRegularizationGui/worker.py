@@ -16,7 +16,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from .channels import Callbacks, Channel, Command, InProcessChannel, PipeChannel, QtChannel, python_program
+from .channels import Callbacks, Channel, Command, InProcessChannel, PipeChannel, QtChannel
+from .processes import python_program
 from .signals import Signal
 
 Answer = Callable[[Mapping[str, Any]], None]

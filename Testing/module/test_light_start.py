@@ -12,7 +12,7 @@ import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 GUI = REPOSITORY / "SpatialRegularization" / "SpatialRegularizationGui"
-LOGIC = ("channels", "worker", "jobs", "task", "live", "logic", "install", "request", "signals")
+LOGIC = ("channels", "processes", "messages", "worker", "jobs", "task", "live", "logic", "install", "request", "signals")
 HEAVY = ("torch", "nibabel", "SimpleITK", "safetensors", "optuna", "tensorboard", "sklearn", "yaml", "scipy", "matplotlib")
 
 PROGRAM = """

@@ -19,7 +19,7 @@ from live_nodes import ENDLESS, QUICK, Watched, request, volume  # noqa: E402
 from SpatialRegularizationGui import task  # noqa: E402
 from SpatialRegularizationGui.channels import InProcessChannel, PipeChannel  # noqa: E402
 from SpatialRegularizationGui.install import Installed, Readiness  # noqa: E402
-from SpatialRegularizationGui.logic import FIGURES  # noqa: E402
+from SpatialRegularizationGui.messages import FIGURES  # noqa: E402
 from SpatialRegularizationGui.request import OUTPUT_NAMES, Outcome, Outputs, RunState  # noqa: E402
 from SpatialRegularizationGui.worker import ProcessWorker  # noqa: E402
 from worker_talk import write_files  # noqa: E402

@@ -14,9 +14,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from SpatialRegularizationGui import channels
+from SpatialRegularizationGui import processes
 from SpatialRegularizationGui import worker as worker_module
-from SpatialRegularizationGui.channels import InProcessChannel, PipeChannel, QtChannel, kill_tree, python_program
+from SpatialRegularizationGui.channels import InProcessChannel, PipeChannel, QtChannel
+from SpatialRegularizationGui.processes import kill_tree, python_program
 from SpatialRegularizationGui.worker import LineReader, ProcessWorker, best_worker, library_path
 from worker_talk import SETTINGS, write_files
 
@@ -140,15 +141,15 @@ def test_stopping_kills_the_process_behind_a_launcher_and_its_children(
     worker, answers = made(channel_of(name), program=str(launcher), environment=fake(tmp_path)), []
     worker.submit("ping", {}, answers.append)
     until(worker, lambda: worker.pid)
-    processes = worker.ready["pid"], worker.ready["child"]
-    assert all(map(alive, processes))
+    killed = worker.ready["pid"], worker.ready["child"]
+    assert all(map(alive, killed))
     begin = time.monotonic()
     worker.stop()
     assert time.monotonic() - begin < 3
     end = time.monotonic() + 5
-    while any(map(alive, processes)) and time.monotonic() < end:
+    while any(map(alive, killed)) and time.monotonic() < end:
         time.sleep(0.02)
-    assert not any(map(alive, processes))
+    assert not any(map(alive, killed))
     assert [answer["event"] for answer in answers] == ["cancelled"]
     worker.poll(0.1)
     assert len(answers) == 1, "a deliberate end is no failure"
@@ -253,7 +254,7 @@ def test_the_program_fits_the_host(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     with monkeypatch.context() as host:
         host.setenv("PATH", str(tmp_path), prepend=os.pathsep)
         assert python_program() == str(launcher)
-    monkeypatch.setattr(channels.sys, "executable", "/opt/Slicer/SlicerApp-real")
+    monkeypatch.setattr(processes.sys, "executable", "/opt/Slicer/SlicerApp-real")
     assert python_program() is None
     assert isinstance(best_worker()._make_channel(), InProcessChannel)
 

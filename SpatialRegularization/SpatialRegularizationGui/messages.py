@@ -1,0 +1,44 @@
+"""A request as the worker's `register` takes it, and its answer as provenance that goes with the nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from .jobs import device_of
+from .request import RegistrationRequest
+
+FIGURES = (
+    "seconds", "peak_memory_mb", "device", "similarity_before", "similarity_after", "dice_before", "dice_after",
+    "tre_before_mm", "tre_after_mm", "folding_percent", "folding_one_sided_percent", "ndv_percent", "sd_log_j",
+    "inverse_residual_mm", "hd95_before_mm", "hd95_after_mm",
+)  # fmt: skip
+"""Of the worker's answer, what `Outcome.figures` holds."""
+
+
+def message_of(
+    request: RegistrationRequest, files: Mapping[str, Path], folder: Path
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """(what the worker's `register` takes, its environment)."""
+    settings, environment = device_of(request.settings)
+    values: dict[str, Any] = {name: str(path) for name, path in files.items()}
+    values |= {"preset": request.preset, "settings": settings, "folder": str(folder / "arrays")}
+    values["title"] = f"{request.moving.GetName()} to {request.fixed.GetName()}"
+    if request.model:
+        values |= {"model": request.model, "condition": dict(request.condition)}
+    return values, environment
+
+
+def facts_of(request: RegistrationRequest, answer: Mapping[str, Any]) -> dict[str, Any]:
+    """Provenance that goes with the nodes."""
+    number = str(request.settings.get("device", "")).partition("cuda:")[2]
+    return {
+        "Model": (answer.get("model") or {}).get("name", ""),
+        "Condition": (answer.get("model") or {}).get("condition", {}),
+        "Preset": request.preset,
+        "Settings": answer["settings"],
+        "Device": f"cuda:{number}" if number else str(answer["device"]),
+        "Seconds": f"{answer['seconds']:.1f}",
+        "Version": answer["versions"]["SpatialRegularizationLib"],
+    }
