@@ -122,7 +122,7 @@ def test_a_folder_is_written_where_one_is_asked_for_and_a_report_afterwards(
     again = talk.ask({"register": pair(folder, out=str(tmp_path / "out"))})
     assert "holds an earlier result" in again["message"]
     assert talk.ask({"report": {"out": str(tmp_path / "r.html")}})["out"] == str(tmp_path / "r.html")
-    assert "A to B" in (tmp_path / "r.html").read_text()
+    assert "A to B" in (tmp_path / "r.html").read_text(encoding="utf-8")
 
 
 def test_the_arrays_of_a_registration_go_with_the_next_one_and_with_the_worker(folder: Path, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import threading
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -30,6 +31,8 @@ from .lists import Entry
 
 VERSION = 1
 """Raised when prepared arrays change; older ones are then made anew."""
+ONE_AT_A_TIME = threading.Lock()
+"""Held while the header of an array is read: `ast` of Python 3.11 fails at times when two threads parse at once."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +114,8 @@ class ImageCache:
         write_text(self.folder / f"{key}.json", json.dumps(about | {"arrays": list(arrays)}))  # last: it says "complete"
 
     def _open(self, entry: Entry, key: str, about: dict) -> Prepared:
-        arrays = {name: np.load(self.folder / f"{key}-{name}.npy", mmap_mode="r") for name in about["arrays"]}
+        with ONE_AT_A_TIME:
+            arrays = {name: np.load(self.folder / f"{key}-{name}.npy", mmap_mode="r") for name in about["arrays"]}
         return Prepared(
             entry=entry,
             grid=Grid(**about["grid"]),

@@ -103,7 +103,7 @@ def test_the_command_leaves_report_best_values_and_database(table: Path, capsys:
     assert result["trials"] == {"completed": 2}
     study = table.parent / "study"
     assert json.loads((study / "best.json").read_text())["score"] == result["score"]
-    assert "2 completed" in (study / "tune_report.html").read_text()
+    assert "2 completed" in (study / "tune_report.html").read_text(encoding="utf-8")
     assert main(["tune", config(table), "--trials", "3", "--quiet"]) == 0
     assert json.loads((study / "best.json").read_text())["trials"] == {"completed": 3}
     capsys.readouterr()

@@ -130,7 +130,7 @@ def test_the_command_sweeps_a_model_file(model: torch.nn.Module, tmp_path: Path,
         rows = list(csv.DictReader(stream))
     assert len(rows) == 4
     assert max(float(row["dice"]) for row in rows) == pytest.approx(result["dice"], abs=1e-5)
-    assert "Sweep of hyper" in (out / "sweep.html").read_text()
+    assert "Sweep of hyper" in (out / "sweep.html").read_text(encoding="utf-8")
 
 
 def test_a_sweep_without_images_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
