@@ -88,7 +88,7 @@ def predict(job: Job, network: Network, affine: np.ndarray, notes: list[str]) ->
     job.reporter.tell("network", 0.2)
     prediction = network.predict(seen.moving, seen.fixed)
     job.reporter.tell("integrating", 0.75)
-    return answer_of(network, prediction, seen.grid)
+    return answer_of(network, prediction, seen.grid, with_inverse=not job.settings.refine_steps)
 
 
 @torch.no_grad()
