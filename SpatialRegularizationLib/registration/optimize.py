@@ -31,8 +31,8 @@ REFINEMENT = ((3.0, 0.4), (2.0, 0.3), (1.0, 0.3))
 REFINEMENT_SPEED = 2.0
 """Learning rate of a refinement over that of the settings, both in voxels of the velocity's lattice: it has few steps.
 
-Both chosen on hippocampus pairs of a half-trained network. Seeing the coarse corrections at half resolution takes a quarter less time
-and costs 0.004 Dice (scripts/studies/hippocampus.yaml, 40 pairs: 0.798, then 0.794; per pair 0.791).
+Both chosen on hippocampus pairs of a half-trained network. Seeing the coarse corrections at half resolution takes a quarter less
+time and costs 0.004 Dice (scripts/studies/hippocampus.yaml, 40 pairs: 0.798, then 0.794; per pair 0.791).
 """
 
 
