@@ -20,6 +20,7 @@ from SpatialRegularizationLib.zoo.shipping import ship_model
 def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty zoo, and a model from a training."""
     monkeypatch.setenv(ENVIRONMENT, str(tmp_path / "zoo"))
+    monkeypatch.setattr("SpatialRegularizationLib.zoo.folder.BUNDLED", tmp_path / "none")
     model = build_model({"system": "hypermorph", "size": "tiny"})
     card = ModelCard("best", (32, 48, 32), (1, 1, 1.5), "LPS", purpose="hippocampus", figures={"dice": 0.81})
     save_model(model, card, tmp_path / "best.safetensors")

@@ -12,7 +12,7 @@ from SpatialRegularizationLib.zoo.folder import BUNDLED, CARD, PARAMETERS
 from SpatialRegularizationLib.zoo.shipping import LARGEST_BYTES_TOGETHER, faults_of, trial_tensors
 
 SHIPPED = sorted(BUNDLED.glob(f"*{PARAMETERS}"))
-NONE = [pytest.param(None, marks=pytest.mark.skip(reason="no model is shipped yet"))]
+NONE = [pytest.param(None, marks=pytest.mark.skip(reason="no model of this kind is shipped yet"))]
 
 
 def _conditioned(path: Path) -> bool:

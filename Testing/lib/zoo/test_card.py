@@ -21,6 +21,7 @@ CARD = ModelCard("small", (32, 48, 32), (1.5, 1.0, 2.0), "LIA", purpose="tests",
 def zoo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty zoo folder."""
     monkeypatch.setenv(ENVIRONMENT, str(tmp_path / "zoo"))
+    monkeypatch.setattr("SpatialRegularizationLib.zoo.folder.BUNDLED", tmp_path / "none")
     zoo_folder().mkdir()
     return zoo_folder()
 

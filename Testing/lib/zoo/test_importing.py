@@ -19,6 +19,7 @@ from SpatialRegularizationLib.zoo.importing import ImportChoices, card_of, defau
 def zoo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A zoo folder that does not exist yet."""
     monkeypatch.setenv(ENVIRONMENT, str(tmp_path / "data" / "zoo"))
+    monkeypatch.setattr("SpatialRegularizationLib.zoo.folder.BUNDLED", tmp_path / "none")
     return zoo_folder()
 
 
