@@ -1,4 +1,4 @@
-"""Opening the module: no torch, nothing heavy, and quick."""
+"""Opening the module: no torch, nothing heavy, no process (how long it takes: scripts/benchmarks/panel.py)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LOGIC = ("channels", "processes", "messages", "worker", "jobs", "task", "live", 
 HEAVY = ("torch", "nibabel", "SimpleITK", "safetensors", "optuna", "tensorboard", "sklearn", "yaml", "scipy", "matplotlib")
 
 PROGRAM = """
-    import importlib, importlib.machinery, json, subprocess, sys, time
+    import importlib, importlib.machinery, json, subprocess, sys
     sys.path[:0] = {path!r}
     {before}
 
@@ -31,7 +31,6 @@ PROGRAM = """
 
     subprocess.Popen.__init__ = no_process
     sys.meta_path.insert(0, Forbidden())
-    begin = time.process_time()
     for name in {names!r}:
         importlib.import_module("SpatialRegularizationGui." + name)
     from SpatialRegularizationGui.logic import RegistrationLogic
@@ -39,8 +38,7 @@ PROGRAM = """
     logic.poll()
     state = logic.state, logic.device, logic.pid, logic.can_undo, logic.devices
     logic.close()
-    seconds = time.process_time() - begin
-    print(json.dumps({{"seconds": seconds, "heavy": [n for n in {heavy!r} if n in sys.modules]}}))
+    print(json.dumps({{"heavy": [n for n in {heavy!r} if n in sys.modules]}}))
 """
 
 HEAVY_MODULE = """import slicer
@@ -55,7 +53,7 @@ HEAVY_MODULE = """import slicer
 
 
 def opened(names: tuple[str, ...], before: str = "import slicer, vtk, numpy, vtk.util.numpy_support") -> dict:
-    """What the program tells; its seconds are the processor's, since a busy machine is no fault of ours."""
+    """What the program tells."""
     path = [str(GUI.parent), str(REPOSITORY)]
     program = textwrap.dedent(PROGRAM.format(path=path, before=before, heavy=HEAVY, names=names))
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
@@ -64,11 +62,9 @@ def opened(names: tuple[str, ...], before: str = "import slicer, vtk, numpy, vtk
 
 
 @pytest.mark.slicer
-def test_logic_and_worker_are_imported_and_made_in_a_fifth_of_a_second_without_anything_heavy() -> None:
+def test_logic_and_worker_are_imported_and_made_without_anything_heavy() -> None:
     pytest.importorskip("slicer", reason="needs the slicer-core package")
-    runs = [opened(LOGIC) for _ in range(3)]
-    assert runs[0]["heavy"] == []
-    assert min(run["seconds"] for run in runs) < 0.2
+    assert opened(LOGIC)["heavy"] == []
 
 
 @pytest.mark.slicer

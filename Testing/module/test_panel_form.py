@@ -205,18 +205,15 @@ import slicer_scene
 slicer = slicer_scene.start_slicer()
 import slicer_module
 slicer_module.install(slicer)
-import time, numpy  # Slicer has numpy
-start = time.process_time()
+import numpy  # Slicer has numpy
 import SpatialRegularization
 widget = SpatialRegularization.SpatialRegularizationWidget()
-print(time.process_time() - start)
 assert 'torch' not in sys.modules
 widget.cleanup()
 """
     folders = {"module": str(REPOSITORY / "SpatialRegularization"), "tests": str(Path(__file__).parent), "root": str(REPOSITORY)}
     done = subprocess.run([sys.executable, "-c", code.format(**folders)], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr[-2000:]
-    assert float(done.stdout.split()[-1]) < 0.6  # three times what a quiet machine may take, for a busy one
 
 
 def test_the_list_of_names_in_the_readme_is_that_of_the_source() -> None:
