@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,6 +42,17 @@ class Scale:
 
 def color_node(scene: Any, name: str) -> Any:
     """The color table of `MAPS`, one per scene; saved with it."""
+    colors = MAPS[name].palette()[:-1] / 255.0
+    return _color_table(scene, name, [(str(n), *color, 1.0) for n, color in enumerate(colors)])
+
+
+def fold_color_node(scene: Any) -> Any:
+    """The color table of the label map of folds: 0 transparent, 1 red."""
+    return _color_table(scene, "Folds", [("no fold", 0, 0, 0, 0), ("fold", *FOLD_COLOR, 1)])
+
+
+def _color_table(scene: Any, name: str, entries: Sequence[tuple]) -> Any:
+    """The table of that name, made once; an entry is (name, r, g, b, opacity)."""
     tag = f"{PREFIX}{name}"
     found = scene.GetSingletonNode(tag, "vtkMRMLColorTableNode")
     if found is not None:
@@ -50,26 +61,9 @@ def color_node(scene: Any, name: str) -> Any:
     node.SetSingletonTag(tag)
     node.SetName(tag)
     node.SetTypeToUser()
-    colors = MAPS[name].palette()[:-1] / 255.0
-    node.SetNumberOfColors(len(colors))
-    for n, color in enumerate(colors):
-        node.SetColor(n, str(n), *color, 1.0)
-    return scene.AddNode(node)
-
-
-def fold_color_node(scene: Any) -> Any:
-    """The color table of the label map of folds: 0 transparent, 1 red."""
-    tag = f"{PREFIX}Folds"
-    found = scene.GetSingletonNode(tag, "vtkMRMLColorTableNode")
-    if found is not None:
-        return found
-    node = slicer.vtkMRMLColorTableNode()
-    node.SetSingletonTag(tag)
-    node.SetName(tag)
-    node.SetTypeToUser()
-    node.SetNumberOfColors(2)
-    node.SetColor(0, "no fold", 0, 0, 0, 0)
-    node.SetColor(1, "fold", *FOLD_COLOR, 1)
+    node.SetNumberOfColors(len(entries))
+    for n, entry in enumerate(entries):
+        node.SetColor(n, *entry)
     return scene.AddNode(node)
 
 
