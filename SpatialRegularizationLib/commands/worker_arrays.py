@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+import torch
 from torch import Tensor
 
 SLOTS = 3
@@ -32,14 +33,18 @@ class ArrayFiles:
         self._count = 0
 
     def write(self, arrays: Mapping[str, Tensor]) -> dict[str, str]:
-        """Name → path of a .npy file that holds the array (float32, C order), in the next slot."""
+        """Name → path of a .npy file that holds the array (C, i, j, k), float32, in the next slot.
+
+        The first axes run fastest (Fortran order), as in the files and the memory of image programs:
+        for them it is a copy of bytes.
+        """
         slot = self.folder / str(self._count % SLOTS)
         slot.mkdir(exist_ok=True)
         self._count += 1
         paths = {}
         for name, array in arrays.items():
             path = slot / f"{name}.npy"
-            self._map(path, tuple(array.shape))[...] = array.numpy()
+            torch.from_numpy(self._map(path, tuple(array.shape)).T).copy_(array.permute(*reversed(range(array.dim()))))
             paths[name] = str(path)
         return paths
 
@@ -55,5 +60,5 @@ class ArrayFiles:
 
     def _map(self, path: Path, shape: tuple[int, ...]) -> np.memmap:
         if path not in self._maps:
-            self._maps[path] = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
+            self._maps[path] = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape, fortran_order=True)
         return self._maps[path]

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..fields.lengths import largest_length
 from ..fields.sampling import warp_backward, warp_forward
 
 
@@ -47,7 +48,7 @@ def integrate_velocity(velocity: Tensor, *, steps: int = 7) -> Tensor:
 
 def steps_for(velocity: Tensor, *, largest_step: float = 0.25, most: int = 10) -> int:
     """Smallest n with max|v| / 2^n ≤ `largest_step` voxels: the first Euler step then stays well inside a voxel."""
-    speed = float(velocity.detach().norm(dim=1).max()) if velocity.numel() else 0.0
+    speed = largest_length(velocity) if velocity.numel() else 0.0
     if speed <= largest_step:
         return 1
     return min(most, max(1, math.ceil(math.log2(speed / largest_step))))

@@ -16,7 +16,6 @@ from torch import Tensor, nn
 
 from ..fields.parameters import StationaryVelocity
 from ..fields.resize import resample_axes
-from ..integrators.scaling_and_squaring import integrate_velocity
 from ..regularizers.diffusion import gradient_energy
 from .base import Prediction
 
@@ -49,10 +48,6 @@ class Free(nn.Module):
     def unknown(self) -> nn.Parameter:
         """What a descent changes."""
         return self.velocity
-
-    def integrate(self, *, steps: int) -> Tensor:
-        """u of exp(velocity), voxels."""
-        return integrate_velocity(self.velocity, steps=steps)
 
     def lambda_map(self, field: Tensor) -> Tensor:
         """λ* of a velocity or displacement, on its lattice: closed form at low resolution, upsampled linearly, no gradient."""

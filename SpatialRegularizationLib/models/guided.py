@@ -9,7 +9,6 @@ from torch import Tensor, nn
 
 from ..fields.parameters import StationaryVelocity
 from ..fields.resize import resize_displacement
-from ..integrators.scaling_and_squaring import integrate_velocity
 from .base import Prediction
 
 RELAXATION = 0.1
@@ -61,10 +60,6 @@ class Guided(nn.Module):
     def velocity(self) -> Tensor:
         """v (1, 3, *s)."""
         return self.start + resize_displacement(self.unknown, tuple(self.start.shape[2:]))
-
-    def integrate(self, *, steps: int) -> Tensor:
-        """u of exp(velocity), voxels."""
-        return integrate_velocity(self.velocity, steps=steps)
 
     @torch.no_grad()
     def lambda_map(self, field: Tensor) -> Tensor:

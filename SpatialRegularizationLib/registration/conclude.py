@@ -8,6 +8,7 @@ from torch import Tensor
 
 from ..evaluation.regularity import measure_regularity
 from ..fields.derivatives import jacobian_determinant
+from ..fields.lengths import largest_length
 from ..geometry.displacement import DisplacementField
 from ..geometry.grid import Grid
 from ..geometry.transform import SpatialTransform
@@ -105,4 +106,4 @@ def _figures(job: Job, solution: Solution, transform: SpatialTransform, u: Tenso
 def _largest_mm(r: Tensor, grid: Grid) -> float:
     """Largest length of vectors r (3, i, j, k) in voxels of a grid, mm; a few planes at a time."""
     linear = torch.from_numpy(grid.affine[:3, :3]).to(r)
-    return max(float(torch.einsum("rc,cijk->rijk", linear, part).norm(dim=0).max()) for part in r.split(16, dim=1))
+    return max(largest_length(torch.einsum("rc,cijk->rijk", linear, part), 0) for part in r.split(16, dim=1))

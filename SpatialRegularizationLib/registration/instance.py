@@ -20,7 +20,7 @@ from torch import Tensor
 
 from ..fields.resize import resample_axes, resize_displacement, shrink
 from ..fields.sampling import warp
-from ..integrators.scaling_and_squaring import steps_for
+from ..integrators.scaling_and_squaring import integrate_velocity, steps_for
 from ..models.free import Free
 from ..models.guided import Guided
 from ..objective import Objective
@@ -64,6 +64,11 @@ class TensorPair:
         mask = None if self.mask is None else shrink(self.mask, shape)
         offset = tuple(float(m) for m in margin)
         return TensorPair(shrink(self.fixed, shape), moving, offset, mask, moving_mask, self.extent)
+
+    @property
+    def masked(self) -> bool:
+        """Whether the similarity counts somewhere only."""
+        return self.mask is not None or self.moving_mask is not None
 
     @torch.no_grad()
     def weight(self, u: Tensor) -> Tensor | None:
@@ -114,13 +119,15 @@ def descend(
     optimizer = Adam(free.unknown, descent.learning_rate)
     history: list[dict[str, float]] = []
     shape = tuple(pair.fixed.shape[2:])
-    with torch.no_grad():
-        weight = pair.weight(resize_displacement(free.integrate(steps=steps_for(free.velocity)), shape))
-    if weight is not None:
+    weight = None
+    if pair.masked:
+        with torch.no_grad():
+            u = integrate_velocity(free.velocity, steps=steps_for(free.velocity))
+            weight = pair.weight(resize_displacement(u, shape))
         objective = replace(objective, similarity_weight=objective.similarity_weight * float(weight.mean()))
     for step in range(descent.iterations):
         velocity = free.velocity
-        u = free.integrate(steps=steps_for(velocity, largest_step=descent.largest_step))
+        u = integrate_velocity(velocity, steps=steps_for(velocity, largest_step=descent.largest_step))
         full = u if tuple(u.shape[2:]) == shape else resize_displacement(u, shape)
         warped = warp(pair.moving, full, offset=pair.offset)
         energy = objective(warped, pair.fixed, velocity, free.lambda_map(velocity), weight)

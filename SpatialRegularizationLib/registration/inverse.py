@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..fields.lengths import lengths
 from ..fields.sampling import sample_linear
 from ..geometry.displacement import DisplacementField
 from ..geometry.transform import SpatialTransform
@@ -104,7 +105,7 @@ def _fixed_point(u: Tensor, linear: Tensor, index: Tensor, tolerance_mm: float, 
     e = -sample_linear(u[None], index[None])[0]
     for _ in range(iterations):
         following = -sample_linear(u[None], (index + e)[None])[0]
-        open_ = torch.einsum("rc,c...->r...", linear, following - e).norm(dim=0) > tolerance_mm / 2
+        open_ = lengths(torch.einsum("rc,c...->r...", linear, following - e), 0) > tolerance_mm / 2
         if not bool(open_.any()):
             break
         e = torch.where(open_, following, e)
@@ -115,7 +116,7 @@ def _fixed_point(u: Tensor, linear: Tensor, index: Tensor, tolerance_mm: float, 
 
 def _residual(u: Tensor, linear: Tensor, index: Tensor, e: Tensor) -> Tensor:
     """|e + d(y + e)| in mm (planes, j, k)."""
-    return torch.einsum("rc,c...->r...", linear, e + sample_linear(u[None], (index + e)[None])[0]).norm(dim=0)
+    return lengths(torch.einsum("rc,c...->r...", linear, e + sample_linear(u[None], (index + e)[None])[0]), 0)
 
 
 def _largest_inside(residual: Tensor, position: Tensor, shape: tuple[int, ...]) -> float:

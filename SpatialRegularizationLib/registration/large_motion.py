@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..fields.lengths import largest_length, lengths
 from ..geometry.displacement import DisplacementField
 from ..geometry.grid import Grid
 from ..geometry.transform import SpatialTransform
@@ -35,11 +36,11 @@ def search_if_wanted(
     u = search_displacement(pair, STAGES, tell=tell)
     before, after = mind_distance(pair, torch.zeros_like(u)), mind_distance(pair, u)
     gain = (before - after) / max(before, 1e-12)
-    reach = float(u.norm(dim=1).flatten().kthvalue(int(0.95 * u[0, 0].numel())).values)
+    reach = float(lengths(u).flatten().kthvalue(int(0.95 * u[0, 0].numel())).values)
     if wish == "auto" and (reach < WORTH_VOXELS or gain < WORTH_GAIN):
         return None
     notes.append(
-        f"A search for large motion came first: it moves by up to {float(u.norm(dim=1).max()):.1f} voxels of a "
+        f"A search for large motion came first: it moves by up to {largest_length(u):.1f} voxels of a "
         f"{' x '.join(map(str, u.shape[2:]))} lattice and lowers the distance of the descriptors by {100 * gain:.0f} %."
     )
     with torch.enable_grad():

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..fields.lengths import largest_length
 from ..fields.parameters import Displacement, StationaryVelocity
 from ..geometry.grid import Grid
 from ..models.base import Prediction, RegistrationModel
@@ -142,7 +143,8 @@ def velocity_on(model: RegistrationModel, velocity: Tensor, shape: tuple[int, ..
     networks whose warp at rest is not the identity.
     """
     scale = 1.0
-    while float(velocity.norm(dim=1).max()) * scale > SMALL_SPEED:
+    fastest = largest_length(velocity)
+    while fastest * scale > SMALL_SPEED:
         scale /= 2
 
     def displacement(part: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""The state of a training on disk: last.pt, from which it goes on, and history.csv.
+"""The state of a training on disk: last.pt, from which it goes on, and history.csv; and the model that it may start from.
 
 Files are written beside their place and renamed: a crash at any moment leaves the previous one whole.
 """
@@ -16,6 +16,8 @@ import torch
 
 from ..io.atomic import atomic_path
 from ..io.results import write_text
+from ..models.base import RegistrationModel
+from ..zoo.card import foreign_parameters, load_model
 from .settings import TrainingSettings
 
 FORMAT = 1
@@ -90,6 +92,26 @@ def load_last(folder: Path, parts: dict[str, Any], settings: TrainingSettings) -
     for name, part in parts.items():
         part.load_state_dict(states[name])
     return position
+
+
+def start_from(model: RegistrationModel, name: str) -> None:
+    """Gives a model the parameters of a trained one, whose objective, prior or integration may differ, but not its layers.
+
+    Args:
+        model: freshly built, on any device.
+        name: of a model in the zoo, or the path of a .safetensors file.
+
+    Raises:
+        FileNotFoundError, ValueError: no such model, a damaged file, or one with other layers.
+    """
+    found, _ = load_model(name)
+    wrong = foreign_parameters(model, found.state_dict())
+    if wrong:
+        raise ValueError(
+            f"The training cannot start from {name}: {len(wrong)} of its parameters are not those of the model to be trained, "
+            f"the first is {wrong[0]}; give `model` the backbone and head of that model, or leave start out."
+        )
+    model.load_state_dict(found.state_dict())
 
 
 def write_history(folder: Path, history: list[dict[str, float]]) -> None:

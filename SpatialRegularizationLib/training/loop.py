@@ -21,7 +21,7 @@ from ..models.catalogue import build_model
 from ..objective import NonFiniteEnergyError
 from ..registration.choices import threads
 from ..registration.result import Cancelled, Monitor, Progress
-from .checkpoints import LAST, Position, load_last, save_last, write_history
+from .checkpoints import LAST, Position, load_last, save_last, start_from, write_history
 from .data import Data, load_together
 from .distributed import Workers, workers
 from .interruption import Interruption, termination_signals
@@ -53,7 +53,8 @@ def train(
         TrainingOutcome; its checkpoint is what `register(..., model=…)` takes.
 
     Raises:
-        ValueError, FileNotFoundError: settings, lists or images that cannot be used (all bad images are named at once).
+        ValueError, FileNotFoundError: settings, lists or images that cannot be used (all bad images are named at once), or a
+            model to start from that is not there or has other layers.
         NonFiniteEnergyError: a term is not finite, which and where; the last good state is on disk.
         KeyboardInterrupt: SIGTERM or Ctrl+C, after the state was saved.
     """
@@ -62,6 +63,8 @@ def train(
         data = load_together(settings, team, tell=lambda stage: listener(Progress(stage, 0.0, 0.0)))
         torch.manual_seed(stream_seed(settings.seed, "parameters"))
         model = build_model({"image_shape": list(data.preparation.lattice.shape), **settings.model}).to(team.device)
+        if settings.start is not None and not (resume and (Path(settings.out) / LAST).is_file()):
+            start_from(model, settings.start)
         model.use_checkpointing(settings.checkpointing)
         run = Run(model, data, settings, team)
         return run.go(monitor=listener, report=report, resume=resume, interruption=interruption)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
 from typing import Any
 
 from ..registration.model_grid import TrainingLattice
@@ -18,7 +19,7 @@ from ..registration.setting_fields import (
     number,
     refuse_unknown,
 )
-from ..zoo.folder import check_name
+from ..zoo.folder import PARAMETERS, check_name
 from .config_file import read_config
 from .synthesis_settings import SynthesisSettings
 
@@ -47,6 +48,15 @@ class TrainingSettings:
         metadata={"help": "which system, and its settings: {system: tm-spr, size: tiny}", "unit": ""}
     )
     out: str = field(metadata={"path": True, "help": "folder of this run: checkpoints, history, TensorBoard", "unit": ""})
+    start: str | None = field(
+        default=None,
+        metadata={
+            "path": True,
+            "help": "model whose parameters the training starts from: a name of 'models list' or a .safetensors file, with the "
+            "layers of `model`; default: fresh ones",
+            "unit": "",
+        },
+    )
     train: str | None = _path("list of the training images (.csv or .json); of label maps where images are synthesized from them")
     name: str | None = field(default=None, metadata={"help": "of the model in the zoo; default: that of the folder", "unit": ""})
     purpose: str = field(default="", metadata={"help": "what the model registers, for its card", "unit": ""})
@@ -221,6 +231,8 @@ class TrainingSettings:
             FileNotFoundError, ValueError: no such file, or as `from_dict`.
         """
         values = read_config(path, FILES)
+        if str(values.get("start", "")).endswith(PARAMETERS):  # a file; anything else is a name
+            values["start"] = str(Path(path).parent / values["start"])
         for name, value in (changes or {}).items():
             values = _changed(values, name.split("."), value)
         return cls.from_dict(values)
