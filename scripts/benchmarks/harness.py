@@ -36,8 +36,13 @@ def measure(function: Callable[[], Any], repeats: int = 5, warmup: int = 1) -> d
         warmup: runs before them.
 
     Returns:
-        seconds_median, seconds_iqr, seconds_min, repeats, and the keys of `peak_memory`.
+        The keys of `timed` and of `peak_memory`.
     """
+    return {**timed(function, repeats, warmup), **peak_memory(function)}
+
+
+def timed(function: Callable[[], Any], repeats: int = 5, warmup: int = 1) -> dict[str, float | int]:
+    """The first half of `measure`: seconds_median, seconds_iqr, seconds_min, repeats."""
     _synchronize()
     for _ in range(warmup):
         function()
@@ -55,7 +60,6 @@ def measure(function: Callable[[], Any], repeats: int = 5, warmup: int = 1) -> d
         "seconds_iqr": quartiles[2] - quartiles[0],
         "seconds_min": min(seconds),
         "repeats": repeats,
-        **peak_memory(function),
     }
 
 

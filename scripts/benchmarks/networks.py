@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable
+from multiprocessing import get_context
 from pathlib import Path
 
 import torch
@@ -31,7 +32,7 @@ from SpatialRegularizationLib.fields.sampling import ZeroPadding, warp_zero_padd
 from SpatialRegularizationLib.models.catalogue import build_model
 from SpatialRegularizationLib.models.tm_spr import TmSpr
 
-SHAPES = {"half": (96, 128, 96), "brain": (160, 192, 224)}
+SHAPES = {"trial": (64, 64, 64), "half": (96, 128, 96), "brain": (160, 192, 224)}
 HEAD_DEVIATION = 0.012
 """Of the registration heads' parameters: largest displacement about three voxels."""
 
@@ -129,19 +130,32 @@ def compared(reference: object, other: object) -> dict[str, float]:
     }
 
 
+FORMS = {"inference": inference, "training step": training}
+
+
+def memory_of(task: str, size: str, form: str, threads: int) -> dict[str, float | str]:
+    """Peak memory of one form on the CPU, in a fresh process."""
+    torch.set_num_threads(threads)
+    return harness.peak_memory(FORMS[task](SHAPES[size], "cpu")[form])
+
+
 def measured(task: str, size: str, device: str, repeats: int) -> list[dict[str, object]]:
     """All forms of a task at one size; ratios are to the first form."""
-    forms = {"inference": inference, "training step": training}[task](SHAPES[size], device)
+    forms = FORMS[task](SHAPES[size], device)
     rows: list[dict[str, object]] = []
     reference = next(iter(forms.values()))()
     for name, form in forms.items():
         row = {"task": task, "shape": list(SHAPES[size]), "form": name, "device": device, **compared(reference, form())}
-        row.update(harness.measure(form, repeats=repeats, warmup=0))
-        if device == "cuda":
+        row.update(harness.timed(form, repeats=repeats, warmup=0))
+        if device == "cpu":
+            with get_context("spawn").Pool(1) as fresh:
+                row.update(fresh.apply(memory_of, (task, size, name, torch.get_num_threads())))
+        else:
             torch.cuda.reset_peak_memory_stats()
             before = torch.cuda.memory_allocated()
             form()
-            row["cuda_peak_extra_mb"] = (torch.cuda.max_memory_allocated() - before) / 1e6
+            row["peak_extra_mb"] = (torch.cuda.max_memory_allocated() - before) / 1e6
+            row["peak_method"] = "allocator"
         first = rows[0] if rows else row
         row["times_faster"] = first["seconds_median"] / row["seconds_median"]
         row["memory_ratio"] = row["peak_extra_mb"] / max(1.0, first["peak_extra_mb"])
@@ -159,14 +173,12 @@ def main() -> None:
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--name", default="networks", help="name of the file in results/")
+    parser.add_argument("--name", default="networks", help="the files in results/ are NAME_inference.json and NAME_training.json")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    rows = []
-    for size in options.sizes.split(","):
-        for task in options.tasks.split(","):
-            rows += measured(task, size, options.device, options.repeats)
-    print(harness.write_results(options.name, rows))
+    for task in options.tasks.split(","):
+        rows = [row for size in options.sizes.split(",") for row in measured(task, size, options.device, options.repeats)]
+        print(harness.write_results(f"{options.name}_{task.split()[0]}", rows))
 
 
 if __name__ == "__main__":
