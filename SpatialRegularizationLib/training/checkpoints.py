@@ -17,7 +17,8 @@ import torch
 from ..io.atomic import atomic_path
 from ..io.results import write_text
 from ..models.base import RegistrationModel
-from ..zoo.card import foreign_parameters, load_model
+from ..models.hyper_model import HyperModel
+from ..zoo.card import load_model
 from .settings import TrainingSettings
 
 FORMAT = 1
@@ -97,6 +98,9 @@ def load_last(folder: Path, parts: dict[str, Any], settings: TrainingSettings) -
 def start_from(model: RegistrationModel, name: str) -> None:
     """Gives a model the parameters of a trained one, whose objective, prior or integration may differ, but not its layers.
 
+    What only the new model has begins fresh. So a Hyper system may start from its plain one: generated changes begin at 0, and
+    it answers at every condition as that one did.
+
     Args:
         model: freshly built, on any device.
         name: of a model in the zoo, or the path of a .safetensors file.
@@ -105,13 +109,15 @@ def start_from(model: RegistrationModel, name: str) -> None:
         FileNotFoundError, ValueError: no such model, a damaged file, or one with other layers.
     """
     found, _ = load_model(name)
-    wrong = foreign_parameters(model, found.state_dict())
+    taker = model.inner if isinstance(model, HyperModel) and not isinstance(found, HyperModel) else model
+    ours, theirs = taker.state_dict(), found.state_dict()
+    wrong = sorted(key for key, value in theirs.items() if key not in ours or ours[key].shape != value.shape)
     if wrong:
         raise ValueError(
-            f"The training cannot start from {name}: {len(wrong)} of its parameters are not those of the model to be trained, "
+            f"The training cannot start from {name}: {len(wrong)} of its parameters have no place in the model to be trained, "
             f"the first is {wrong[0]}; give `model` the backbone and head of that model, or leave start out."
         )
-    model.load_state_dict(found.state_dict())
+    taker.load_state_dict(ours | theirs)
 
 
 def write_history(folder: Path, history: list[dict[str, float]]) -> None:

@@ -52,8 +52,8 @@ class TrainingSettings:
         default=None,
         metadata={
             "path": True,
-            "help": "model whose parameters the training starts from: a name of 'models list' or a .safetensors file, with the "
-            "layers of `model`; default: fresh ones",
+            "help": "model whose parameters the training starts from: a name of 'models list' or a .safetensors file, whose "
+            "layers `model` must have; a Hyper system may start from its plain one; default: fresh ones",
             "unit": "",
         },
     )

@@ -245,14 +245,10 @@ def _parameters(path: Path) -> dict[str, Tensor]:
         raise ValueError(f"{path} is damaged, or not a .safetensors file ({error}): import or fetch the model again.") from error
 
 
-def foreign_parameters(model: RegistrationModel, state: Mapping[str, Tensor]) -> list[str]:
-    """Names that only one of a model and a state dict has, or that differ in shape."""
-    own = model.state_dict()
-    return sorted(own.keys() ^ state.keys()) + sorted(k for k in own.keys() & state.keys() if own[k].shape != state[k].shape)
-
-
 def _fill(model: RegistrationModel, state: Mapping[str, Tensor], path: Path) -> None:
-    wrong = foreign_parameters(model, state)
+    expected = model.state_dict()
+    wrong = sorted(expected.keys() ^ state.keys())
+    wrong += sorted(key for key in expected.keys() & state.keys() if expected[key].shape != state[key].shape)
     if wrong:
         raise ValueError(
             f"{path} does not hold the parameters of the model that its card describes: {len(wrong)} entries differ, the first "

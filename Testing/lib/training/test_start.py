@@ -9,9 +9,12 @@ from typing import Any
 
 import pytest
 import torch
-from blobs import settings_dict
+from blobs import SHAPE, settings_dict
 from torch import Tensor
 
+from SpatialRegularizationLib.models.catalogue import build_model
+from SpatialRegularizationLib.models.description import to_plain
+from SpatialRegularizationLib.training.checkpoints import start_from
 from SpatialRegularizationLib.training.loop import train
 from SpatialRegularizationLib.training.settings import TrainingSettings
 from SpatialRegularizationLib.zoo.card import load_model
@@ -55,9 +58,24 @@ def test_the_prior_may_be_another_one(trained: Path, tmp_path: Path) -> None:
     torch.testing.assert_close(found.state_dict()[name], value, rtol=0, atol=1e-6)
 
 
+def test_a_hyper_system_starts_as_its_plain_one_at_every_condition(trained: Path) -> None:
+    plain, _ = load_model(trained)
+    backbone = to_plain(plain.settings.backbone) | {"kind": "unet"}
+    hyper = build_model({"system": "hyper-tm-spr", "backbone": backbone, "lncc_window": 5}).eval()
+    start_from(hyper, str(trained))
+    images = torch.rand(2, 1, 1, *SHAPE, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        expected = plain(*images).parameters.velocity
+        for values in ({}, {"alpha_prime": 0.2, "lambda_max": 0.1}):
+            found = hyper(*images, hyper.condition(values)).parameters.velocity
+            torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6)
+    with pytest.raises(ValueError, match="have no place"):
+        start_from(build_model({"system": "hyper-tm-spr", "size": "tiny"}), str(trained))
+
+
 def test_other_layers_are_refused_in_a_sentence(trained: Path, tmp_path: Path) -> None:
     model = {"system": "voxelmorph", "size": "tiny"}
-    with pytest.raises(ValueError, match=r"cannot start from .*best\.safetensors: \d+ of its parameters .* leave start out"):
+    with pytest.raises(ValueError, match=r"cannot start from .*best\.safetensors: \d+ of its parameters have no place .* leave start"):
         started(tmp_path, trained, model=model)
 
 
