@@ -139,7 +139,7 @@ def save_model(
         OSError: it cannot be written; what was there before is untouched.
     """
     from safetensors import SafetensorError
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     path = Path(path)
     if path.suffix != PARAMETERS:
@@ -150,7 +150,7 @@ def save_model(
         tensors = {name: value.half() if value.is_floating_point() else value for name, value in tensors.items()}
     with atomic_path(path, PARAMETERS) as temporary:
         try:
-            save_file(tensors, temporary, metadata={"card": json.dumps(card.to_dict())})
+            temporary.write_bytes(save(tensors, metadata={"card": json.dumps(card.to_dict())}))  # save_file: for the owner only
         except SafetensorError as error:
             raise OSError(f"{error}") from error
         card = replace(card, sha256=sha256_of(temporary))

@@ -56,6 +56,12 @@ def test_a_saved_model_comes_back_with_every_number_and_its_card(model: Registra
     assert card.regularization == {"uniform_lambda": 1.0}
 
 
+def test_both_files_may_be_read_by_the_same_people(model: RegistrationModel, zoo: Path) -> None:
+    save_model(model, CARD, zoo / "small.safetensors")
+    modes = {(zoo / f"small{ending}").stat().st_mode for ending in (".safetensors", ".json")}
+    assert len(modes) == 1
+
+
 def test_the_parameters_file_alone_is_a_model(model: RegistrationModel, zoo: Path, tmp_path: Path) -> None:
     saved = save_model(model, CARD, zoo / "small.safetensors")
     (zoo / "small.json").unlink()
@@ -90,7 +96,7 @@ def test_a_failed_writing_leaves_the_earlier_model(
     def full(*_: object, **__: object) -> None:
         raise OSError("no space left")
 
-    monkeypatch.setattr("safetensors.torch.save_file", full)
+    monkeypatch.setattr("safetensors.torch.save", full)
     with pytest.raises(OSError, match=r"small.safetensors could not be written"):
         save_model(_another(), CARD, zoo / "small.safetensors")
     assert load_model("small")[1] == saved
