@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import random
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 # Threads that wait spin briefly and then sleep: several times faster where other programs use the cores too.
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")
@@ -12,6 +14,9 @@ os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 import numpy as np
 import pytest
 import torch
+
+if TYPE_CHECKING:
+    from worker_talk import Conversation
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -44,3 +49,21 @@ def pair(tmp_path: Path) -> Path:
     from command_line import write_pair  # late: the other tests need none of it
 
     return write_pair(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """model.safetensors (a tiny Hyper model), f.nii.gz and m.nii.gz: what a worker is tested on."""
+    from worker_talk import write_files
+
+    return write_files(tmp_path_factory.mktemp("worker"))
+
+
+@pytest.fixture
+def talk() -> Iterator[Conversation]:
+    """A worker to talk to."""
+    from worker_talk import Conversation
+
+    conversation = Conversation()
+    yield conversation
+    conversation.end()

@@ -6,14 +6,13 @@ import io
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from worker_talk import GRID, SECONDS, SETTINGS, Conversation, write_files
+from worker_talk import GRID, SECONDS, SETTINGS, Conversation
 
 from SpatialRegularizationLib.commands.worker import Worker
 from SpatialRegularizationLib.commands.worker_arrays import SLOTS, ArrayFiles
@@ -21,18 +20,6 @@ from SpatialRegularizationLib.commands.worker_messages import KEYS, LONGEST, Mes
 from SpatialRegularizationLib.io.results import FILES
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_files(tmp_path_factory.mktemp("worker"))
-
-
-@pytest.fixture
-def talk() -> Iterator[Conversation]:
-    conversation = Conversation()
-    yield conversation
-    conversation.end()
 
 
 def load(folder: Path, /, **more: Any) -> dict[str, Any]:

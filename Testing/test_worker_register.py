@@ -8,7 +8,6 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ import bending
 import numpy as np
 import pytest
 import torch
-from worker_talk import GRID, SECONDS, SETTINGS, Conversation, write_files
+from worker_talk import GRID, SECONDS, SETTINGS, Conversation
 
 from SpatialRegularizationLib.commands import worker_jobs, worker_register
 from SpatialRegularizationLib.commands.console import is_memory_error
@@ -31,18 +30,6 @@ from SpatialRegularizationLib.registration.settings import RegistrationSettings
 REPOSITORY = Path(__file__).resolve().parent.parent
 MANY_STEPS = SETTINGS | {"levels": [[1, 1, 10_000]], "tolerance": 0.0}
 """A registration that nobody waits for."""
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_files(tmp_path_factory.mktemp("worker"))
-
-
-@pytest.fixture
-def talk() -> Iterator[Conversation]:
-    conversation = Conversation()
-    yield conversation
-    conversation.end()
 
 
 def pair(folder: Path, /, **more: Any) -> dict[str, Any]:

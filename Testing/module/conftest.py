@@ -11,6 +11,7 @@ import pytest
 
 if TYPE_CHECKING:
     from slicer_scene import Application
+    from SpatialRegularizationGui.worker import ProcessWorker
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[2] / "SpatialRegularization")]
 
@@ -24,3 +25,20 @@ def scene() -> Iterator[Application]:
     made = fresh_scene()
     yield made
     made.mrml.Clear(True)
+
+
+@pytest.fixture(scope="module")
+def worker() -> Iterator[ProcessWorker]:
+    """A worker process of one thread."""
+    from SpatialRegularizationGui.channels import PipeChannel
+    from SpatialRegularizationGui.worker import ProcessWorker
+
+    made = ProcessWorker(PipeChannel, environment={"OMP_NUM_THREADS": "1"})
+    yield made
+    made.stop()
+
+
+@pytest.fixture(scope="module")
+def model(folder: Path) -> str:
+    """File of a tiny Hyper model."""
+    return str(folder / "model.safetensors")

@@ -16,22 +16,8 @@ pytest.importorskip("slicer", reason="needs the slicer-core package")
 pytestmark = pytest.mark.slicer
 
 from live_nodes import QUICK, SECONDS, Watched, request  # noqa: E402
-from SpatialRegularizationGui.channels import PipeChannel  # noqa: E402
 from SpatialRegularizationGui.request import Outcome, Outputs, Preview  # noqa: E402
 from SpatialRegularizationGui.worker import ProcessWorker  # noqa: E402
-from worker_talk import write_files  # noqa: E402
-
-
-@pytest.fixture(scope="module")
-def worker() -> Iterator[ProcessWorker]:
-    made = ProcessWorker(PipeChannel, environment={"OMP_NUM_THREADS": "1"})
-    yield made
-    made.stop()
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return str(write_files(tmp_path_factory.mktemp("model")) / "model.safetensors")
 
 
 @pytest.fixture

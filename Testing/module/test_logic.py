@@ -22,23 +22,10 @@ from SpatialRegularizationGui.install import Installed, Readiness  # noqa: E402
 from SpatialRegularizationGui.messages import FIGURES  # noqa: E402
 from SpatialRegularizationGui.request import OUTPUT_NAMES, Outcome, Outputs, RunState  # noqa: E402
 from SpatialRegularizationGui.worker import ProcessWorker  # noqa: E402
-from worker_talk import write_files  # noqa: E402
 
 from SpatialRegularizationLib.registration.result import Figures  # noqa: E402
 
 ALL = frozenset(OUTPUT_NAMES)
-
-
-@pytest.fixture(scope="module")
-def worker() -> Iterator[ProcessWorker]:
-    made = ProcessWorker(PipeChannel, environment={"OMP_NUM_THREADS": "1"})
-    yield made
-    made.stop()
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return str(write_files(tmp_path_factory.mktemp("model")) / "model.safetensors")
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,6 @@ pytestmark = pytest.mark.slicer
 
 from live_nodes import Watched  # noqa: E402
 from SpatialRegularizationGui.apply_to import apply_to  # noqa: E402
-from SpatialRegularizationGui.channels import PipeChannel  # noqa: E402
 from SpatialRegularizationGui.inputs import label_names  # noqa: E402
 from SpatialRegularizationGui.request import OUTPUT_NAMES, Outputs, RegistrationRequest  # noqa: E402
 from SpatialRegularizationGui.scene import Image, from_world, grid_of, image_of, positions_of, pulled, set_image  # noqa: E402
@@ -33,13 +31,6 @@ PARENT = nodes.rigid(7)
 SHIFT = np.eye(4)
 SHIFT[:3, 3] = (25.0, -12.0, 9.0)
 INNER = (slice(4, -4),) * 3
-
-
-@pytest.fixture(scope="module")
-def worker() -> Iterator[ProcessWorker]:
-    made = ProcessWorker(PipeChannel, environment={"OMP_NUM_THREADS": "1"})
-    yield made
-    made.stop()
 
 
 def drawn(scene: Any, name: str, bend: bending.Bend, grid: Any, world: np.ndarray) -> Any:

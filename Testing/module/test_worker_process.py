@@ -19,7 +19,7 @@ from SpatialRegularizationGui import worker as worker_module
 from SpatialRegularizationGui.channels import InProcessChannel, PipeChannel, QtChannel
 from SpatialRegularizationGui.processes import kill_tree, python_program
 from SpatialRegularizationGui.worker import LineReader, ProcessWorker, best_worker, library_path
-from worker_talk import SETTINGS, write_files
+from worker_talk import SETTINGS
 
 SECONDS = 60.0
 ENVIRONMENT = {"OMP_NUM_THREADS": "1"}
@@ -35,11 +35,6 @@ FAKE = """
         request = json.loads(line)
         EXTRA
 """
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_files(tmp_path_factory.mktemp("files"))
 
 
 @pytest.fixture
