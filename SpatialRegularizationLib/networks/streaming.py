@@ -33,9 +33,14 @@ Producer = Callable[[int, int, Tensor], None]
 
 
 def streamable(blocks: list[ConvBlock], image: Tensor) -> bool:
-    """Whether a step of these blocks can be streamed: one pair on the CPU, no gradient, plain norms."""
+    """Whether steps of these blocks can be streamed (one pair on the CPU, no gradient, plain norms) and gain by it.
+
+    A map that fits into one slab is made as quickly at once.
+    """
+    widest = max(block.conv.in_channels for block in blocks) * image.numel()
     return (
-        not torch.is_grad_enabled()
+        widest * (autocast_type() or torch.float32).itemsize > SLAB_BYTES
+        and not torch.is_grad_enabled()
         and image.device.type == "cpu"
         and image.dtype is torch.float32
         and image.shape[0] == 1
