@@ -46,12 +46,12 @@ class VolumeFacts:
 
 
 def total_displacement(affine: np.ndarray, displacement: np.ndarray, grid: Grid) -> np.ndarray:
-    """φ(x) - x = B (x + d(x)) - x on the grid of d: (3, i, j, k) float32, mm LPS."""
-    total = np.empty(displacement.shape, dtype=np.float32)
+    """φ(x) - x = B (x + d(x)) - x on the grid of d: (3, i, j, k) float32, mm LPS, the first axes fastest in memory."""
+    total = np.empty(displacement.shape, dtype=np.float32, order="F")
     # in planes, because positions are float64
-    linear, axes = affine[:3, :3], np.meshgrid(*[np.arange(n) for n in grid.shape[1:]], indexing="ij")
-    for i in range(grid.shape[0]):
-        x = grid.index_to_point(np.stack([np.full_like(axes[0], i), *axes], axis=-1))
-        moved = (x + np.moveaxis(displacement[:, i], 0, -1)) @ linear.T + affine[:3, 3]
-        total[:, i] = np.moveaxis(moved - x, -1, 0)
+    linear, axes = affine[:3, :3], np.meshgrid(*[np.arange(n) for n in grid.shape[:2]], indexing="ij")
+    for k in range(grid.shape[2]):
+        x = grid.index_to_point(np.stack([*axes, np.full_like(axes[0], k)], axis=-1))
+        moved = (x + np.moveaxis(displacement[..., k], 0, -1)) @ linear.T + affine[:3, 3]
+        total[..., k] = np.moveaxis(moved - x, -1, 0)
     return total
