@@ -232,7 +232,7 @@ class TrainingSettings:
         """
         values = read_config(path, FILES)
         if str(values.get("start", "")).endswith(PARAMETERS):  # a file; anything else is a name
-            values["start"] = str(Path(path).parent / values["start"])
+            values["start"] = str(Path(path).parent / Path(values["start"]).expanduser())
         for name, value in (changes or {}).items():
             values = _changed(values, name.split("."), value)
         return cls.from_dict(values)

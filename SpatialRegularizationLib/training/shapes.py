@@ -11,6 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ..fields.lengths import lengths
 from ..fields.sampling import voxel_coordinates
 from .draws import Draws
 
@@ -43,5 +44,5 @@ def _blob(shape: tuple[int, ...], draws: Draws) -> Tensor:
     """An ellipsoid with a wavy surface, (1, 1, *shape) bool."""
     radii = torch.tensor([draws.uniform(0.3, 0.45) * n for n in shape], device=draws.device).view(-1, *[1] * len(shape))
     middle = torch.tensor([(n - 1) / 2 for n in shape], device=draws.device).view(-1, *[1] * len(shape))
-    distance = ((voxel_coordinates(shape, device=draws.device) - middle) / radii).norm(dim=0)
+    distance = lengths((voxel_coordinates(shape, device=draws.device) - middle) / radii, 0)
     return distance + 0.15 * draws.smooth(1, shape, min(shape) / 4) < 1

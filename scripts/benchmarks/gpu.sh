@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Operators, a whole registration, networks and a slider step on a CUDA device; writes results/*_cuda.json.
+# Operators, a whole registration, networks and a slider step on a CUDA device; writes results/*_cuda*.json.
 # PYTHON names the interpreter (a CUDA build of torch, numpy, SimpleITK, nibabel); no data and no network are needed.
 set -euo pipefail
 cd "$(dirname "$0")/../.."

@@ -166,7 +166,7 @@ def measured(task: str, size: str, device: str, repeats: int) -> list[dict[str, 
 
 
 def main() -> None:
-    """Measure, print, write results/<name>.json."""
+    """Measure, print, write one file of results/ for each task."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", default="brain")
     parser.add_argument("--tasks", default="inference,training step")
