@@ -8,9 +8,11 @@ Every process takes its share of each batch; PyTorch's DistributedDataParallel a
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
 import torch
@@ -73,6 +75,9 @@ class Workers:
 def workers(device: str) -> Iterator[Workers]:
     """The processes that `torchrun` started, connected; or this one alone.
 
+    At the end of the block the group is gone together with its threads: one that is still letting go of a tensor while Python
+    shuts down would abort the process.
+
     Args:
         device: as `TrainingSettings.device`.
 
@@ -89,9 +94,12 @@ def workers(device: str) -> Iterator[Workers]:
         torch.cuda.set_device(chosen)
     started = not dist.is_initialized()
     if started:
+        # DistributedDataParallel imports it. Imported while a group exists, it keeps that group, and its threads, for ever.
+        import_module("torch._dynamo")
         dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
     try:
         yield Workers(dist.get_rank(), size, chosen)
     finally:
         if started:
             dist.destroy_process_group()
+            gc.collect()  # the wrapped model is in a cycle and holds the group

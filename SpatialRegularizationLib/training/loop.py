@@ -66,8 +66,7 @@ def train(
         if settings.start is not None and not (resume and (Path(settings.out) / LAST).is_file()):
             start_from(model, settings.start)
         model.use_checkpointing(settings.checkpointing)
-        run = Run(model, data, settings, team)
-        return run.go(monitor=listener, report=report, resume=resume, interruption=interruption)
+        return Run(model, data, settings, team).go(monitor=listener, report=report, resume=resume, interruption=interruption)
 
 
 class Run:

@@ -19,9 +19,11 @@ from SpatialRegularizationLib.training.settings import TrainingSettings
 REPOSITORY = Path(__file__).resolve().parents[3]
 
 
-def launched(config: Path, *options: str) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    command += ["-m", "SpatialRegularizationLib", "train", str(config), *options]
+TRAIN = ("-m", "SpatialRegularizationLib", "train")
+
+
+def launched(config: Path, program: tuple[str, ...] = TRAIN) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", *program, str(config)]
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=180)
 
@@ -68,6 +70,32 @@ def test_they_leave_one_model(pair_of_runs: tuple[Path, Path]) -> None:
     one, two = (load_file(folder / "best.safetensors") for folder in pair_of_runs)
     assert one.keys() == two.keys()
     assert (pair_of_runs[1] / "best.json").is_file()
+
+
+THREADS_AFTERWARDS = """
+import sys
+from pathlib import Path
+from SpatialRegularizationLib.training.loop import train
+from SpatialRegularizationLib.training.settings import TrainingSettings
+
+def threads():
+    return [comm.read_text().strip() for comm in Path("/proc/self/task").glob("*/comm")]
+
+during = []
+train(TrainingSettings.from_file(Path(sys.argv[1])), monitor=lambda progress: during.extend(threads()))
+print("during", any("gloo" in name for name in during), "afterwards", any("gloo" in name for name in threads()), flush=True)
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="threads are listed in /proc, which only Linux has")
+def test_their_connection_ends_with_the_training(tmp_path: Path) -> None:
+    config, script = tmp_path / "config.json", tmp_path / "threads.py"
+    config.write_text(json.dumps(settings_dict(tmp_path, epochs=1, steps_per_epoch=1, out=str(tmp_path / "run"))))
+    script.write_text(THREADS_AFTERWARDS)
+    done = launched(config, (str(script),))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("afterwards False") == 2
+    assert "during True" in done.stdout
 
 
 def test_a_problem_with_the_data_ends_all_of_them_with_one_sentence(tmp_path: Path) -> None:
