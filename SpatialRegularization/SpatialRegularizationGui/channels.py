@@ -53,7 +53,13 @@ class Command:
 
 
 class Channel(Protocol):
-    """A worker that can be spoken to."""
+    """A worker that can be spoken to.
+
+    Attributes:
+        apart: True where it is a process of its own, which starts beside this one.
+    """
+
+    apart: bool
 
     def start(self, command: Command, callbacks: Callbacks) -> None:
         """Begin; raises OSError where the program cannot be started."""
@@ -74,6 +80,8 @@ class Channel(Protocol):
 
 class PipeChannel:
     """A child process with pipes, read by threads; `poll` hands over what they have read."""
+
+    apart = True
 
     def __init__(self) -> None:
         self._process: subprocess.Popen | None = None
@@ -152,6 +160,8 @@ def _read(name: str, pipe: Any, events: queue.SimpleQueue) -> None:
 
 class QtChannel:
     """qt.QProcess; the event loop of the application calls back."""
+
+    apart = True
 
     def __init__(self) -> None:
         self._process: Any = None
@@ -238,6 +248,8 @@ class InProcessChannel:
     Args:
         between: called with every answer, so that the window can repaint and a click on Cancel arrives.
     """
+
+    apart = False
 
     def __init__(self, between: Callable[[], None] = lambda: None) -> None:
         self._worker: Any = None

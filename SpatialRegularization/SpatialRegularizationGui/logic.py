@@ -18,7 +18,7 @@ from typing import Any
 
 from .inputs import check_inputs, export_inputs
 from .install import Installer, Readiness
-from .jobs import JobFolders, seconds_left
+from .jobs import JobFolders, device_of, seconds_left
 from .live import Live, Tell
 from .messages import FIGURES, facts_of, message_of
 from .outputs import Found, Stored, store
@@ -110,6 +110,17 @@ class RegistrationLogic:
     def pid(self) -> int | None:
         """Of the process that computes."""
         return None if self._chosen_worker is None else self._chosen_worker.pid
+
+    def prepare(self, device: str) -> None:
+        """Let the worker's process start while the user still chooses, so that the first run need not wait for it.
+
+        Args:
+            device: where it will compute, as in `RegistrationSettings`.
+        """
+        if self._state is not RunState.IDLE or self._live.active:
+            return
+        self.worker.use(device_of({"device": device})[1])
+        self.worker.prepare()
 
     def start(self, request: RegistrationRequest) -> None:
         """Begin a registration; signals tell how it goes.

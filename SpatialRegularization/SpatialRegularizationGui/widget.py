@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import qt
@@ -47,7 +48,8 @@ class Panel:
         self._gui: int | None = None
         self._chosen: tuple[str, str] = ("", "")
         self._live_key: tuple[Any, ...] | None = None
-        self._showing = self._previewing = self._installed = False
+        self._prepared: str | None = None
+        self._showing = self._previewing = self._installed = self._entered = False
         self.model = ModelSection(self.ui, dialogs or Dialogs())
         self.regularization = RegularizationSection(self.ui)
         self.run = RunSection(self.ui)
@@ -76,12 +78,14 @@ class Panel:
 
     def enter(self) -> None:
         """The user comes to the module: models may have come or gone."""
+        self._entered = True
         self.model.read_catalogue()
         self.review.enter()
         self._changed()
 
     def exit(self) -> None:
         """The user goes to another module; a run goes on."""
+        self._entered = False
         self.review.exit()
 
     def scene_closing(self) -> None:
@@ -156,6 +160,7 @@ class Panel:
             self._show_state()
         finally:
             self._showing = False
+        self._prepare_worker()
         self._preview_if_wanted()
 
     def _follow_choice(self) -> None:
@@ -168,6 +173,16 @@ class Panel:
             self.regularization.choose_preset(self.parameters, self._card())
         if model != self.parameters.model:
             self.regularization.reset(self.parameters, self._card())
+
+    def _prepare_worker(self) -> None:
+        """Nothing is missing any more: the worker starts while the user looks at the settings. Nothing is installed for it."""
+        chosen = self.model.device if self._entered and not missing(self.parameters, self.model.cards) else None
+        if chosen == self._prepared:
+            return
+        self._prepared = chosen
+        if chosen is not None and (self._installed or self.logic.installer.check()):
+            with contextlib.suppress(OSError):  # Apply will say it
+                self.logic.prepare(chosen)
 
     def _preview_if_wanted(self) -> None:
         parameters = self.parameters

@@ -3,7 +3,7 @@
     logic ─▶ Worker.submit(kind, values, answer) ─▶ channel ─▶ spatialreg worker      (commands/worker_protocol.md)
           ◀─────────── answer(event) ◀───────────────┘
 
-It starts at the first request, again after it was stopped or has died, and never otherwise.
+It starts at the first request, or before when a request is to be expected, and again after it was stopped or has died.
 """
 
 from __future__ import annotations
@@ -38,6 +38,13 @@ class Worker(Protocol):
 
     def submit(self, kind: str, values: Mapping[str, Any], answer: Answer) -> int:
         """Ask for something of the protocol; starts the worker where there is none. Returns the id of the request.
+
+        Raises:
+            OSError: it cannot be started.
+        """
+
+    def prepare(self) -> None:
+        """Start it where none runs, so that the next request need not wait; nothing happens where it has no process of its own.
 
         Raises:
             OSError: it cannot be started.
@@ -128,11 +135,20 @@ class ProcessWorker:
             OSError: it cannot be started.
         """
         if self._channel is None:
-            self._start()
+            self._start(self._make_channel())
         self._last_id += 1
         self._open[self._last_id] = answer
         self._send({kind: dict(values), "id": self._last_id})
         return self._last_id
+
+    def prepare(self) -> None:
+        """Start it where none runs, so that the next request need not wait; nothing happens where it has no process of its own.
+
+        Raises:
+            OSError: it cannot be started.
+        """
+        if self._channel is None and (channel := self._make_channel()).apart:
+            self._start(channel)
 
     def cancel(self, id: int | None = None) -> None:
         """Ask to stop one request, or all; answered by their last events."""
@@ -160,9 +176,8 @@ class ProcessWorker:
             self.stop()
             self._more = dict(environment)
 
-    def _start(self) -> None:
+    def _start(self, channel: Channel) -> None:
         program = self._program or python_program() or ""
-        channel = self._make_channel()
         self._lines, self._log_lines = LineReader(), LineReader()
         self._log.clear()
         self.ready = {}

@@ -35,6 +35,30 @@ def test_the_button_says_what_is_missing_until_it_says_apply(widget) -> None:
     assert ui.applyButton.enabled
 
 
+def test_the_worker_starts_once_nothing_is_missing_and_the_run_uses_it(widget) -> None:
+    ui = widget.panel.ui
+    ui.fixedSelector.setCurrentNode(widget.fixed)
+    assert widget.logic.worker.generation == 0
+    choose(widget, QUICK)
+    assert widget.logic.worker.generation == 1
+    qt_layer.wait_until(lambda: widget.logic.poll() or widget.logic.pid, SECONDS, "the worker says that it is ready")
+    ready = widget.logic.pid
+    ui.applyButton.click()
+    until(widget, "Apply")
+    assert ui.stageLabel.text.startswith("Done in ")
+    assert (widget.logic.pid, widget.logic.worker.generation) == (ready, 1)
+
+
+def test_nothing_starts_before_what_it_needs_is_installed(widget) -> None:
+    class Lacking:
+        def check(self) -> bool:
+            return False
+
+    widget.logic._installer = Lacking()
+    choose(widget, QUICK)
+    assert widget.logic.worker.generation == 0
+
+
 def test_a_click_on_apply_leads_to_nodes_and_a_second_one_updates_the_same(widget, scene) -> None:
     ui = choose(widget, QUICK)
     ui.applyButton.click()
@@ -120,6 +144,9 @@ def test_an_installation_that_is_declined_is_said_in_words_and_can_be_asked_for_
 
     class Declining:
         asked = 0
+
+        def check(self) -> bool:
+            return False
 
         def ensure(self) -> Installed:
             self.asked += 1

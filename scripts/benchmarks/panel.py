@@ -101,6 +101,13 @@ def slider(widget: Any) -> dict[str, float]:
     }  # fmt: skip
 
 
+def worker_start(widget: Any) -> float:
+    """Seconds until the worker, which has started when nothing was missing any more, waits for a request."""
+    start = time.perf_counter()
+    qt_layer.wait_until(lambda: widget.logic.poll() or widget.logic.pid, LONGEST)
+    return time.perf_counter() - start
+
+
 def apply(widget: Any) -> dict[str, float]:
     """A click on Apply, per-pair mode."""
     ui, finished = widget.panel.ui, []
@@ -132,6 +139,7 @@ def main() -> None:
         rows = [{"method": "opening", "processor_seconds": seconds}]
         shape = tuple(options.shape)
         prepared(widget, shape, options.size, Path(zoo))
+        rows.append({"method": "worker ready after the images were chosen", "seconds": worker_start(widget)})
         if options.only != "apply":
             rows.append({"method": "slider step", "shape": list(shape), "size": options.size, **slider(widget)})
         if options.only != "slider":
