@@ -24,6 +24,8 @@ from .settings import TrainingSettings
 FORMAT = 1
 LAST = "last.pt"
 HISTORY = "history.csv"
+WEIGHT_HEAD = "head."
+"""How the names of the parameters begin that estimate λ."""
 FIXED = ("model", "pairs", "synthesis", "atlas", "orientation", "spacing_mm", "shape", "intensity", "optimizer", "amsgrad")
 """Settings that a continued training must share with the interrupted one."""
 
@@ -99,7 +101,7 @@ def start_from(model: RegistrationModel, name: str) -> None:
     """Gives a model the parameters of a trained one, whose objective, prior or integration may differ, but not its layers.
 
     What only the new model has begins fresh. So a Hyper system may start from its plain one: generated changes begin at 0, and
-    it answers at every condition as that one did.
+    it answers at every condition as that one did. A uniform system, which has no head of λ, leaves that of a TM-SPR out.
 
     Args:
         model: freshly built, on any device.
@@ -111,6 +113,8 @@ def start_from(model: RegistrationModel, name: str) -> None:
     found, _ = load_model(name)
     taker = model.inner if isinstance(model, HyperModel) and not isinstance(found, HyperModel) else model
     ours, theirs = taker.state_dict(), found.state_dict()
+    if not any(key.startswith(WEIGHT_HEAD) for key in ours):
+        theirs = {key: value for key, value in theirs.items() if not key.startswith(WEIGHT_HEAD)}
     wrong = sorted(key for key, value in theirs.items() if key not in ours or ours[key].shape != value.shape)
     if wrong:
         raise ValueError(

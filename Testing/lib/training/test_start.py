@@ -73,6 +73,18 @@ def test_a_hyper_system_starts_as_its_plain_one_at_every_condition(trained: Path
         start_from(build_model({"system": "hyper-tm-spr", "size": "tiny"}), str(trained))
 
 
+def test_a_uniform_system_starts_with_the_velocity_of_a_tm_spr(trained: Path) -> None:
+    spatial, _ = load_model(trained)
+    backbone = to_plain(spatial.settings.backbone)
+    uniform = build_model({"system": "voxelmorph", "backbone": backbone}).eval()
+    assert any(name.startswith("head.") for name in spatial.state_dict())
+    start_from(uniform, str(trained))
+    images = torch.rand(2, 1, 1, *SHAPE, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        found, expected = (model(*images).parameters.velocity for model in (uniform, spatial))
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6)
+
+
 def test_other_layers_are_refused_in_a_sentence(trained: Path, tmp_path: Path) -> None:
     model = {"system": "voxelmorph", "size": "tiny"}
     with pytest.raises(ValueError, match=r"cannot start from .*best\.safetensors: \d+ of its .* leave start"):
