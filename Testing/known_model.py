@@ -76,6 +76,11 @@ class Known(RegistrationModel):
             return 2 * self._doubled(parameters.u, shape)
         return 2 * self._doubled(integrate_velocity(parameters.velocity, steps=7), shape)
 
+    def velocity(self, prediction: Prediction, shape: tuple[int, ...]) -> Tensor:
+        if isinstance(prediction.parameters, Displacement):
+            raise ValueError("A displacement has no velocity.")
+        return 2 * self._doubled(prediction.parameters.velocity, shape)
+
     def inverse_displacement(self, prediction: Prediction, shape: tuple[int, ...]) -> Tensor:
         if isinstance(prediction.parameters, Displacement):
             raise ValueError("A displacement has no inverse in closed form.")

@@ -90,6 +90,14 @@ class RegistrationModel(nn.Module, ABC):
         """u (N, 3, *shape) of a prediction: integrated, on the lattice of images of size `shape`, in its voxels."""
 
     @abstractmethod
+    def velocity(self, prediction: Prediction, shape: tuple[int, ...]) -> Tensor:
+        """v (N, 3, *shape) with exp(v) ≈ id + u, on the lattice of images of size `shape`, in its voxels per unit time.
+
+        Raises:
+            ValueError: the system predicts a displacement.
+        """
+
+    @abstractmethod
     def inverse_displacement(self, prediction: Prediction, shape: tuple[int, ...]) -> Tensor:
         """u of φ⁻¹, like `displacement`; ValueError where the system's integrator has none."""
 

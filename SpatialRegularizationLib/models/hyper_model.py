@@ -104,6 +104,9 @@ class HyperModel(EncodingModel, ABC):
     def displacement(self, prediction: Prediction, shape: tuple[int, ...]) -> Tensor:
         return self.inner.displacement(prediction, shape)
 
+    def velocity(self, prediction: Prediction, shape: tuple[int, ...]) -> Tensor:
+        return self.inner.velocity(prediction, shape)
+
     def inverse_displacement(self, prediction: Prediction, shape: tuple[int, ...]) -> Tensor:
         return self.inner.inverse_displacement(prediction, shape)
 

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..fields.lengths import largest_length
 from ..fields.parameters import Displacement, StationaryVelocity
 from ..fields.sampling import ZeroPadding, voxel_coordinates, warp
 from ..integrators.released import integrate_velocity_released
@@ -22,6 +23,9 @@ from ..networks.backbone import Backbone, Encoding
 from ..networks.heads import WeightHead
 from ..networks.transmorph_tvf import TransMorphTvf, WarpForm
 from .base import EncodingModel, Prediction
+
+SLOW = 2.0**-6
+"""Voxels per unit time at which exp(v) is v to better than a percent of v's own change between voxels."""
 
 
 @dataclass(frozen=True)
@@ -111,6 +115,23 @@ class NetworkModel(EncodingModel, ABC):
     def displacement(self, prediction: Prediction, shape: tuple[int, ...]) -> Tensor:
         u = self._on_image(self.integrate(prediction))
         return _cut(self._as_read(u), shape)
+
+    def velocity(self, prediction: Prediction, shape: tuple[int, ...]) -> Tensor:
+        """See the base. Released networks integrate and read at shifted positions; for them, with the displacement D,
+
+        v = D(0) + (D(εv') - D(0)) / ε,     v' slow on the field's own lattice
+        """
+        if not isinstance(prediction.parameters, StationaryVelocity):
+            raise ValueError(f"A {self.system} model with integration_steps 0 predicts a displacement: it has no velocity.")
+        velocity = prediction.parameters.velocity
+        if self._released is None:
+            return _cut(self._on_image(velocity), shape)
+        slow = min(1.0, SLOW / (largest_length(velocity) + SLOW))
+        rest, moved = (
+            self.displacement(Prediction(StationaryVelocity(part), None), shape)
+            for part in (torch.zeros_like(velocity), slow * velocity)
+        )
+        return rest + (moved - rest) / slow
 
     def inverse_displacement(self, prediction: Prediction, shape: tuple[int, ...]) -> Tensor:
         if not isinstance(prediction.parameters, StationaryVelocity):

@@ -6,15 +6,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ..fields.lengths import largest_length
 from ..fields.parameters import Displacement, StationaryVelocity
 from ..geometry.grid import Grid
-from ..models.base import Prediction, RegistrationModel
+from ..models.base import Prediction
 from .carry import carry, carry_displacement
 from .discrete import velocity_of
 from .instance import TensorPair
@@ -23,29 +23,49 @@ from .network import Network, seen_pair
 from .scores import likeness
 from .solution import DisplacementSolution
 
-SMALL_SPEED = 2.0**-6
-"""Voxels per unit time at which exp(v) is v to better than a percent of v's own change between voxels."""
-
 
 @dataclass(frozen=True)
 class Answer:
-    """What a network says about a pair.
+    """What a network says about a pair. Fields are made when they are asked for: a refinement needs no displacement.
 
     Args:
         network: who says it.
         prediction: on the network's own lattice.
         grid: lattice of the images that it saw.
-        u: (1, 3, *grid.shape) voxels.
-        inverse: the same of φ⁻¹, or None where the system knows none.
-        lambda_map: (1, 1, *grid.shape); constant for systems of uniform λ.
     """
 
     network: Network
     prediction: Prediction
     grid: Grid
-    u: Tensor
-    inverse: Tensor | None
-    lambda_map: Tensor
+
+    @cached_property
+    @torch.no_grad()
+    def u(self) -> Tensor:
+        """(1, 3, *grid.shape) voxels.
+
+        Raises:
+            RuntimeError: NaN or infinite displacement.
+        """
+        return self._checked(self.network.model.displacement(self.prediction, self.grid.shape))
+
+    @cached_property
+    @torch.no_grad()
+    def inverse(self) -> Tensor | None:
+        """The same of φ⁻¹; None where the system knows none in closed form: it is found numerically."""
+        if isinstance(self.prediction.parameters, Displacement):
+            return None
+        return self.network.model.inverse_displacement(self.prediction, self.grid.shape).float()
+
+    @cached_property
+    @torch.no_grad()
+    def lambda_map(self) -> Tensor:
+        """(1, 1, *grid.shape); constant for systems of uniform λ."""
+        found = self.network.model.lambda_on(self.prediction, self.grid.shape)
+        if found is None:
+            at = self.prediction.parameters
+            like = at.u if isinstance(at, Displacement) else at.velocity
+            found = like.new_full((1, 1, *self.grid.shape), uniform_lambda(self.network))
+        return found.float()
 
     def solution(self, job: Job, pair: TensorPair, where: Grid) -> DisplacementSolution:
         """The answer on the lattice `where`, likeness before and after on the working lattice of `pair`."""
@@ -60,11 +80,23 @@ class Answer:
 
     @torch.no_grad()
     def velocity(self) -> Tensor:
-        """A stationary velocity (1, 3, *grid.shape) with exp(v) ≈ id + u, voxels of `grid`."""
+        """A stationary velocity (1, 3, *grid.shape) with exp(v) ≈ id + u, voxels of `grid`.
+
+        Raises:
+            RuntimeError: NaN or infinite velocity.
+        """
         if isinstance(self.prediction.parameters, StationaryVelocity):
-            return velocity_on(self.network.model, self.prediction.parameters.velocity, self.grid.shape)
+            return self._checked(self.network.model.velocity(self.prediction, self.grid.shape))
         with torch.enable_grad():
             return velocity_of(self.u, size=max(self.grid.shape))
+
+    def _checked(self, vectors: Tensor) -> Tensor:
+        if not bool(torch.isfinite(vectors).all()):
+            raise RuntimeError(
+                f"The model {self.network.card.name} answered with NaN or infinite displacements: its file may be damaged, or "
+                "the images may have extreme intensities; import the model again, or register without one."
+            )
+        return vectors.float()
 
 
 @torch.no_grad()
@@ -79,7 +111,6 @@ def predict(job: Job, network: Network, affine: np.ndarray, notes: list[str]) ->
 
     Raises:
         ValueError: the images are far from the model's training.
-        RuntimeError: the answer is not finite.
     """
     job.reporter.tell("preparing for the network", 0.15)
     seen = seen_pair((job.fixed, job.moving), network.card, affine, job.choices.device)
@@ -89,28 +120,7 @@ def predict(job: Job, network: Network, affine: np.ndarray, notes: list[str]) ->
     job.reporter.tell("network", 0.2)
     prediction = network.predict(seen.moving, seen.fixed)
     job.reporter.tell("integrating", 0.75)
-    return answer_of(network, prediction, seen.grid, with_inverse=not job.settings.refine_steps)
-
-
-@torch.no_grad()
-def answer_of(network: Network, prediction: Prediction, grid: Grid, *, with_inverse: bool = True) -> Answer:
-    """The fields of a prediction on the lattice of the images.
-
-    Raises:
-        RuntimeError: NaN or infinite displacement.
-    """
-    model, shape = network.model, grid.shape
-    u = model.displacement(prediction, shape)
-    if not bool(torch.isfinite(u).all()):
-        raise RuntimeError(
-            f"The model {network.card.name} answered with NaN or infinite displacements: its file may be damaged, or the "
-            "images may have extreme intensities; import the model again, or register without one."
-        )
-    inverse = _inverse(model, prediction, shape) if with_inverse else None
-    lambda_map = model.lambda_on(prediction, shape)
-    if lambda_map is None:
-        lambda_map = u.new_full((1, 1, *shape), uniform_lambda(network))
-    return Answer(network, prediction, grid, u.float(), inverse, lambda_map.float())
+    return Answer(network, prediction, seen.grid)
 
 
 def uniform_lambda(network: Network) -> float:
@@ -126,29 +136,3 @@ def uniform_lambda(network: Network) -> float:
             "one of both; choose another model."
         )
     return float(value)
-
-
-def _inverse(model: RegistrationModel, prediction: Prediction, shape: tuple[int, ...]) -> Tensor | None:
-    if isinstance(prediction.parameters, Displacement):  # has none in closed form: it is found numerically
-        return None
-    return model.inverse_displacement(prediction, shape).float()
-
-
-def velocity_on(model: RegistrationModel, velocity: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """A velocity of the model's lattice on that of the images, through the model's own `displacement` D of slow velocities:
-
-        v = D(0) + (D(εv) - D(0)) / ε
-
-    So the model alone knows how its lattice lies in that of the images, and how it reads them: D(0) is not 0 for released
-    networks whose warp at rest is not the identity.
-    """
-    scale = 1.0
-    fastest = largest_length(velocity)
-    while fastest * scale > SMALL_SPEED:
-        scale /= 2
-
-    def displacement(part: Tensor) -> Tensor:
-        return model.displacement(Prediction(StationaryVelocity(part), None), shape).float()
-
-    rest = displacement(torch.zeros_like(velocity))
-    return rest + (displacement(velocity * scale) - rest) / scale

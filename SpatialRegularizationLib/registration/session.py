@@ -27,7 +27,7 @@ from .conclude import field_grid
 from .job import Job, Reporter
 from .live import LiveAnswer, MovingAtRest
 from .network import Network, check_initial, network_of, seen_pair
-from .predict import answer_of
+from .predict import Answer
 from .prepare import check_image, check_overlap, prepare_intensity, working_grid
 from .register import affine_start, register
 from .result import Companions, Monitor, Registration
@@ -165,9 +165,10 @@ class PairSession:
         with threads(self._job.settings.threads), _checked_layers(network.model, check):
             prediction = self._prediction(network)
             check()
-            answer = answer_of(network, prediction, self._seen.grid, with_inverse=False)
+            answer = Answer(network, prediction, self._seen.grid)
+            u = answer.u
             check()
-            u = carry_displacement(answer.u, answer.grid, self.grid)
+            u = carry_displacement(u, answer.grid, self.grid)
             lambda_map = carry(answer.lambda_map, answer.grid, self.grid)
             check()
             found = self._rest.answer(u, lambda_map, check)

@@ -8,9 +8,11 @@ from torch import Tensor
 
 from SpatialRegularizationLib.fields.parameters import Displacement, StationaryVelocity
 from SpatialRegularizationLib.fields.sampling import warp
+from SpatialRegularizationLib.integrators.scaling_and_squaring import integrate_velocity
 from SpatialRegularizationLib.models.base import Prediction
 from SpatialRegularizationLib.models.catalogue import build_model
 from SpatialRegularizationLib.models.network_model import NetworkModel
+from SpatialRegularizationLib.networks.transmorph_tvf import WarpForm
 
 SWIN = {"channels": 4, "patch": 2, "depths": [1, 1, 1], "heads": [2, 2, 2], "window": [1, 2, 1], "time_steps": 2}
 
@@ -46,6 +48,25 @@ def test_the_inverse_displacement_takes_every_point_back() -> None:
     residual = (inverse + warp(u, inverse))[..., 4:-4, 4:-4, 4:-4]
     assert float(u.abs().max()) > 1.5
     assert float(residual.norm(dim=1).mean()) < 0.05
+
+
+def test_the_velocity_on_the_images_lattice_integrates_to_the_displacement() -> None:
+    model, shape = _model(), (31, 32, 30)
+    prediction = Prediction(StationaryVelocity(_smooth((16, 16, 16), 1.0)), None)
+    v, u = model.velocity(prediction, shape), model.displacement(prediction, shape)
+    middle = (..., slice(4, -4), slice(4, -4), slice(4, -4))
+    assert float(u[middle].abs().max()) > 1.5
+    assert float((integrate_velocity(v, steps=7) - u)[middle].norm(dim=1).mean()) < 0.02
+    with pytest.raises(ValueError, match="it has no velocity"):
+        _model(integration_steps=0).velocity(Prediction(Displacement(u), None), shape)
+
+
+@pytest.mark.parametrize("form", list(WarpForm))
+def test_a_slow_velocity_is_its_displacement_however_the_network_reads_its_images(form: WarpForm) -> None:
+    model, shape = _model(backbone=SWIN | {"warp": form.value}), (16, 16, 16)
+    prediction = Prediction(StationaryVelocity(0.01 * _smooth((8, 8, 8), 1.0)), None)
+    v, u = model.velocity(prediction, shape), model.displacement(prediction, shape)
+    assert float((v - u)[..., 2:-2, 2:-2, 2:-2].abs().max()) < 1e-3
 
 
 @pytest.mark.parametrize("backbone", [SWIN, {"kind": "unet", "encoder": [4, 4, 4], "decoder": [4, 4], "final": []}])

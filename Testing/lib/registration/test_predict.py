@@ -19,7 +19,6 @@ from SpatialRegularizationLib.registration.diffeomorphism import fold_map
 from SpatialRegularizationLib.registration.discrete import velocity_of
 from SpatialRegularizationLib.registration.mapping import transform_points
 from SpatialRegularizationLib.registration.optimize import _refinement_steps
-from SpatialRegularizationLib.registration.predict import velocity_on
 from SpatialRegularizationLib.registration.register import register
 from SpatialRegularizationLib.registration.result import Companions, Registration
 
@@ -140,8 +139,7 @@ def test_a_model_of_uniform_lambda_says_its_constant() -> None:
 
 def test_the_velocity_on_the_images_lattice_is_read_through_the_model() -> None:
     seen = torch.zeros(1, 1, *SEEN.shape)
-    v = MODEL(seen, seen, MODEL.condition()).parameters.velocity
-    found = velocity_on(MODEL, v, SEEN.shape)
+    found = MODEL.velocity(MODEL(seen, seen, MODEL.condition()), SEEN.shape)
     expected = MODEL.value(voxel_coordinates(SEEN.shape), SEEN.shape)
     assert (found[0] - expected).abs().max() < 0.02 * expected.abs().max()
 

@@ -39,6 +39,9 @@ class Shift(RegistrationModel):
     def displacement(self, prediction: Prediction, shape: tuple[int, ...]) -> Tensor:
         return prediction.parameters.u
 
+    def velocity(self, prediction: Prediction, shape: tuple[int, ...]) -> Tensor:
+        raise ValueError("A shift has no velocity.")
+
     def inverse_displacement(self, prediction: Prediction, shape: tuple[int, ...]) -> Tensor:
         return -prediction.parameters.u
 
