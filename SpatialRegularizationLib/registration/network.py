@@ -106,21 +106,29 @@ def _loaded(name: str | Path, device: torch.device) -> tuple[RegistrationModel, 
 
 
 def seen_pair(
-    images: tuple[Volume, Volume], card: ModelCard, affine: np.ndarray, device: torch.device
+    images: tuple[Volume, Volume],
+    card: ModelCard,
+    affine: np.ndarray,
+    device: torch.device,
+    *,
+    prepared: str | None = None,
 ) -> SeenPair:
     """Both images as the network wants to see them; beyond the field of view the border value is repeated, as in training.
 
     Args:
-        images: fixed and moving, as given.
+        images: fixed and moving.
         card: what the network was trained on.
         affine: B, 4x4 LPS mm, fixed to moving.
         device: of the result.
+        prepared: how their intensities are prepared already; None: not at all.
 
     Raises:
         ValueError: the fixed image is far from what the model was trained on.
     """
-    fixed = prepare_intensity(images[0], card.intensity, "fixed image")
-    moving = prepare_intensity(images[1], card.intensity, "moving image")
+    fixed, moving = images
+    if card.intensity != prepared:
+        fixed = prepare_intensity(fixed, card.intensity, "fixed image")
+        moving = prepare_intensity(moving, card.intensity, "moving image")
     grid, notes = model_grid(fixed, lattice_of(card))
     return SeenPair(
         read_through(moving, grid, affine).to(device),

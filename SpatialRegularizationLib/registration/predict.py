@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ..fields.parameters import Displacement, StationaryVelocity
 from ..geometry.grid import Grid
+from ..geometry.volume import Volume
 from ..models.base import Prediction
 from .carry import carry, carry_displacement
 from .discrete import velocity_of
@@ -100,12 +101,15 @@ class Answer:
 
 
 @torch.no_grad()
-def predict(job: Job, network: Network, affine: np.ndarray, notes: list[str]) -> Answer:
+def predict(
+    job: Job, network: Network, images: tuple[Volume, Volume], affine: np.ndarray, notes: list[str]
+) -> Answer:
     """One pass of a network over a pair.
 
     Args:
         job: the pair.
         network: model and condition.
+        images: fixed and moving, prepared as the settings of the job ask for.
         affine: B, 4x4.
         notes: sentences so far; more are added.
 
@@ -113,7 +117,10 @@ def predict(job: Job, network: Network, affine: np.ndarray, notes: list[str]) ->
         ValueError: the images are far from the model's training.
     """
     job.reporter.tell("preparing for the network", 0.15)
-    seen = seen_pair((job.fixed, job.moving), network.card, affine, job.choices.device)
+    asked, known = network.card.intensity, job.settings.intensity
+    if asked != known:
+        images, known = (job.fixed, job.moving), None
+    seen = seen_pair(images, network.card, affine, job.choices.device, prepared=known)
     notes.extend(seen.notes)
     if any(mask is not None for mask in (job.companions.fixed_mask, job.companions.moving_mask)):
         notes.append("The masks have no influence on the network's answer, only on the scores and on the refinement.")

@@ -215,6 +215,7 @@ def _bulk(data: torch.Tensor) -> tuple[float, float]:
     step = max(1, len(flat) // _PROBE)
     while math.gcd(step, len(flat)) > 1:  # else the sample would be a few columns of the image
         step += 1
-    values = flat[::step].float().sort().values
-    low, high = (float(values[round(p / 100 * (len(values) - 1))]) for p in PERCENTILES)
+    values = flat[::step].float().cpu().numpy()
+    places = [round(p / 100 * (len(values) - 1)) for p in PERCENTILES]
+    low, high = (float(value) for value in np.partition(values, places)[places])
     return (low, high) if low < high else tuple(float(v) for v in data.aminmax())

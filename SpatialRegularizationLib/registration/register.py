@@ -106,12 +106,13 @@ def _run(job: Job, initial: SpatialTransform | None, network: Network | None) ->
     grid = working_grid(job.fixed.grid, spacing_mm=job.settings.working_spacing_mm, max_voxels=job.settings.max_voxels)
     notes.append(describe_working_grid(job.fixed.grid, grid))
     pair = job.choices.pair(images, masks, grid, affine)
-    del images, masks
     where = field_grid(job, grid, notes)
     if network is None:
+        del images, masks
         solution = optimize(job, pair, initial_velocity(initial, affine, grid, job.choices), notes)
     else:
-        answer = predict(job, network, affine, notes)
+        answer = predict(job, network, images, affine, notes)
+        del images, masks
         wanted = job.settings.refine_steps > 0
         solution = refine(job, pair, grid, answer, notes) if wanted else answer.solution(job, pair, where)
     del pair
