@@ -23,6 +23,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from SpatialRegularizationLib.commands.console import one_sentence
 from SpatialRegularizationLib.commands.model_words import card_lines
+from SpatialRegularizationLib.models.base import RegistrationModel
+from SpatialRegularizationLib.models.catalogue import build_model
 from SpatialRegularizationLib.training.config_file import read_config
 from SpatialRegularizationLib.training.outcome import BEST
 from SpatialRegularizationLib.training.run_record import run_record
@@ -33,6 +35,8 @@ from SpatialRegularizationLib.zoo.shipping import Shipment, ship_model
 CARDS = Path(__file__).resolve().parent / "cards.yaml"
 SAID = ("purpose", "intended_use", "license", "citation", "data", "limits")
 """Entries of a model in cards.yaml that go into its card; `config` goes into the command."""
+TUNED = "tuned"
+"""Entry of a Hyper model: the values of its hyperparameters where none are given, the optimum of a sweep."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -72,6 +76,7 @@ def ship(options: argparse.Namespace) -> Shipment:
     said = entry_of(options.cards, options.name)
     best = options.run / BEST
     model, card = load_model(best)
+    model, card = with_defaults(model, card, said.get(TUNED) or {})
     command = f"spatialreg train scripts/{said['config']}"
     record = run_record(options.run, card, command=command, machine=options.machine)
     studies = tuple(study_of(path, card) for path in options.study)
@@ -96,13 +101,30 @@ def entry_of(path: Path, name: str) -> dict[str, Any]:
     entry = dict(models[name])
     known = ("config", *SAID)
     for key in entry:
-        if key not in known:
-            near = difflib.get_close_matches(key, known, n=1)
+        if key not in (*known, TUNED):
+            near = difflib.get_close_matches(key, (*known, TUNED), n=1)
             raise ValueError(f"{path}, {name}: unknown entry {key!r}" + (f", did you mean {near[0]!r}?" if near else "."))
     missing = [key for key in known if not entry.get(key)]
     if missing:
         raise ValueError(f"{path}, {name}: {missing[0]} is missing.")
     return entry
+
+
+def with_defaults(
+    model: RegistrationModel, card: ModelCard, values: Mapping[str, float]
+) -> tuple[RegistrationModel, ModelCard]:
+    """The same model with these values of its hyperparameters where none are given.
+
+    Raises:
+        ValueError: it has no such hyperparameter, or the value is outside of its range.
+    """
+    if not values:
+        return model, card
+    model.condition(values)
+    description = {**card.description, **{f"default_{name}": float(value) for name, value in values.items()}}
+    changed = build_model(description)
+    changed.load_state_dict(model.state_dict())
+    return changed.eval(), replace(card, description=description)
 
 
 def study_of(path: Path, card: ModelCard) -> StudyRecord:

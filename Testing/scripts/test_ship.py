@@ -8,8 +8,10 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from shippable import study_json, trained_run
+import torch
+from shippable import complete_card, study_json, trained_run
 
+from SpatialRegularizationLib.models.catalogue import build_model, describe
 from SpatialRegularizationLib.training.config_file import read_config
 from SpatialRegularizationLib.zoo.card import load_model, sha256_of
 from SpatialRegularizationLib.zoo.shipping import faults_of
@@ -69,6 +71,19 @@ def test_a_finished_training_becomes_a_shipped_model(
     assert ship.main(command) == 1
     assert "tiny is there already" in capsys.readouterr().err
     assert ship.main([*command, "--force"]) == 0
+
+
+def test_the_optimum_of_a_sweep_is_what_a_shipped_hyper_model_takes_where_nothing_is_given(ship: ModuleType) -> None:
+    model = build_model({"system": "hyper-tm-spr", "size": "tiny"})
+    card = complete_card(description=describe(model))
+    changed, card = ship.with_defaults(model, card, {"alpha_prime": 0.15})
+    assert [h.default for h in changed.hyperparameters] == [0.15, pytest.approx(2.525)]
+    assert [h.default for h in build_model(card.description).hyperparameters] == [0.15, pytest.approx(2.525)]
+    torch.testing.assert_close(changed.state_dict(), model.state_dict(), rtol=0, atol=0)
+    bad = (({"alpha_prime": 3}, "alpha_prime must be from 0 to 0.2"), ({"alpha": 0.1}, "Unknown hyperparameter"))
+    for values, sentence in bad:
+        with pytest.raises(ValueError, match=sentence):
+            ship.with_defaults(model, card, values)
 
 
 @pytest.mark.parametrize(
