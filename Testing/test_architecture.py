@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import sys
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -190,10 +191,25 @@ def test_every_public_name_says_what_it_is(path: Path) -> None:
     assert not silent, f"{_name(path)}: without docstring: {silent}."
 
 
+GONE_IN_3_12 = {"asynchat", "asyncore", "distutils", "imp", "smtpd"}
+
+
+def _modules(node: ast.AST) -> list[str]:
+    """The modules that a statement imports by their full name."""
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    return [node.module] if isinstance(node, ast.ImportFrom) and node.module and not node.level else []
+
+
 @pytest.mark.parametrize("path", ALL_FILES, ids=_name)
-def test_the_syntax_is_that_of_python_3_10(path: Path) -> None:
+def test_the_syntax_is_that_of_python_3_10_to_3_12(path: Path) -> None:
     source = path.read_text(encoding="utf-8")
     ast.parse(source, filename=str(path), feature_version=(3, 10))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # what Python 3.12 and later warn of, or refuse
+        compile(source, str(path), "exec")
+    imported = {name.split(".")[0] for node in ast.walk(ast.parse(source)) for name in _modules(node)}
+    assert not imported & GONE_IN_3_12, f"{_name(path)} imports {imported & GONE_IN_3_12}, which Python 3.12 does not have."
     if sys.version_info < (3, 12):
         return
     stars = [n for n in ast.walk(ast.parse(source)) if type(n).__name__ in ("TryStar", "TypeAlias")]

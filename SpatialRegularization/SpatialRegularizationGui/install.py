@@ -73,6 +73,8 @@ class Installer:
 
     def ensure(self) -> Installed:
         """Install what is missing; on the main thread, at a moment the user has chosen."""
+        if self.check():  # without a look into PyTorch, which would load it into this process
+            return Installed(Readiness.READY)
         loaded = {name: _version(name) for name in map(_name, self._wanted()) if MODULE_OF.get(name, name) in sys.modules}
         for step in (self._torch, self._packages):
             done = step()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+from SpatialRegularizationLib.registration.settings import RegistrationSettings
 
 from .request import RegistrationRequest
 
@@ -112,20 +115,26 @@ def device_of(settings: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, st
     return {**settings, "device": "cuda"}, {"CUDA_VISIBLE_DEVICES": device.split(":")[1]}
 
 
-def with_remedy(request: RegistrationRequest, remedy: str, spacing_mm: float) -> RegistrationRequest:
+def with_remedy(
+    request: RegistrationRequest, remedy: str, shape: Sequence[int], spacing_mm: Sequence[float]
+) -> RegistrationRequest:
     """The same request as it may work after a failure.
 
     Args:
         request: that failed.
         remedy: "half-resolution" or "cpu".
-        spacing_mm: smallest voxel spacing of the fixed volume.
+        shape, spacing_mm: of the fixed volume.
 
     Raises:
         ValueError: another remedy.
     """
     if remedy == "half-resolution":
-        present = request.settings.get("working_spacing_mm") or spacing_mm
-        return replace(request, settings={**request.settings, "working_spacing_mm": 2 * present})
+        volume = math.prod(n * mm for n, mm in zip(shape, spacing_mm, strict=True))
+        asked = request.settings.get("working_spacing_mm")
+        voxels = volume / asked**3 if asked else math.prod(shape)
+        most = request.settings.get("max_voxels") or RegistrationSettings().max_voxels
+        present = (volume / min(voxels, most)) ** (1 / 3)  # of the lattice that was too large
+        return replace(request, settings={**request.settings, "working_spacing_mm": round(2 * present, 3)})
     if remedy == "cpu":
         return replace(request, settings={**request.settings, "device": "cpu"})
     raise ValueError(f"A remedy is half-resolution or cpu, got {remedy!r}: choose one of these.")

@@ -124,7 +124,7 @@ class Live:
                 self._predict(id, request)
             else:
                 self._load(id, request)
-        except (ValueError, OSError) as error:
+        except (ValueError, RuntimeError, OSError, MemoryError) as error:
             self._say(failure_of_error(error).sentence)
 
     def _say(self, text: str) -> None:

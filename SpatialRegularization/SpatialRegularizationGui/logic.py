@@ -61,7 +61,7 @@ class RegistrationLogic:
         self._reports: Path | None = None
         self._report = ""
         self._stored: Stored | None = None
-        self._device = ""
+        self._device, self._devices = "", ()
         self._live = Live(lambda: self.worker, self._folders, clock, Tell(self._previewed, self.live_changed.emit))
 
     @property
@@ -93,8 +93,10 @@ class RegistrationLogic:
 
     @property
     def devices(self) -> tuple[Mapping[str, str], ...]:
-        """Where the worker can compute, as it says after its first start; empty before."""
-        return () if self._chosen_worker is None else tuple(self._chosen_worker.ready.get("devices", ()))
+        """Where a worker that sees the whole computer can compute, as it says after its start; empty before."""
+        if self._chosen_worker is not None and not self._chosen_worker.environment:
+            self._devices = tuple(self._chosen_worker.ready.get("devices", ())) or self._devices
+        return self._devices
 
     @property
     def can_undo(self) -> bool:

@@ -59,7 +59,8 @@ class ModelSection:
         """What the worker has found on this computer, instead of what might be there."""
         if found:
             names = {entry["device"]: f"{entry['device'].upper().replace(':', ' ')} ({entry['name']})" for entry in found}
-            self._device.fill({"auto": DEVICES["auto"]} | names)
+            first = {"cuda": DEVICES["cuda"]} if any(name.startswith("cuda") for name in names) else {}
+            self._device.fill({"auto": DEVICES["auto"]} | first | names)
 
     def read_catalogue(self) -> None:
         """Look again at what models there are."""

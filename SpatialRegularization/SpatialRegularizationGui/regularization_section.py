@@ -50,7 +50,10 @@ class RegularizationSection:
             low, high = min(low, value), max(high, value)  # a value of a scene is never changed by showing it
             if (slider.minimum, slider.maximum) != (low, high):
                 before = slider.blockSignals(True)
-                slider.setRange(low, high)
+                # As properties, PythonQt does not see ctkSliderWidget.setRange; in the order in which no end passes the other.
+                ends = ("maximum", high), ("minimum", low)
+                for side, end in ends if low > slider.maximum else reversed(ends):
+                    setattr(slider, side, end)
                 slider.value = value
                 slider.blockSignals(before)
         ui.regularizationLabel.text = _fixed(card)

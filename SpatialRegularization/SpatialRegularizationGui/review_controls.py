@@ -20,6 +20,12 @@ BOXES = {
 """Field of `View` → text, tool tip, whether it is checked at first."""
 
 
+OVERLAY_TIP = (
+    "What lies over the images. Volume change is the logarithm of J, volume of the moving image per volume of the fixed one: "
+    "above 0 (brown) the moving tissue shrinks, below 0 (blue) it grows."
+)
+
+
 class ReviewControls:
     """All widgets of the section, laid out in an empty widget that has a vertical layout.
 
@@ -28,7 +34,7 @@ class ReviewControls:
     """
 
     def __init__(self, frame: Any) -> None:
-        self.overlay = _choice("reviewOverlayCombo", [o.value for o in Overlay], "What lies over the images.")
+        self.overlay = _choice("reviewOverlayCombo", [o.value for o in Overlay], OVERLAY_TIP)
         self.opacity = _slider("reviewOpacitySlider", 0.6, "Opacity of the overlay, 0 to 1.")
         self.threshold = ctk.ctkRangeWidget()
         self.threshold.objectName = "reviewThresholdRange"

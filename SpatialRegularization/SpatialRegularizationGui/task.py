@@ -100,7 +100,21 @@ def failure_of(event: Mapping[str, Any], device: str) -> Failure:
 def failure_of_error(error: Exception) -> Failure:
     """Of something that went wrong in this process."""
     details = "".join(traceback.format_exception(error))
-    if isinstance(error, (ValueError, OSError)) and str(error):
-        return Failure(" ".join(str(error).split()), details)
-    words = f"{type(error).__name__}: {' '.join(str(error).split())}"
+    said = " ".join(str(error).split())
+    if isinstance(error, MemoryError):
+        words = "There is not enough memory beside the scene: every node is as it was; close other volumes or programs, or work"
+        return Failure(f"{words} at half resolution.", details, ("half-resolution",))
+    if isinstance(error, OSError) and error.errno is not None:  # of the system: a number and three words
+        about = f" ({error.filename})" if error.filename else ""
+        reason = (error.strerror or said).lower()
+        return Failure(
+            f"A file could not be written or read{about}: {reason}. Every node is as it was; make room or give access there, "
+            "then try again.",
+            details,
+        )
+    if isinstance(error, (ValueError, OSError)) and said:
+        return Failure(said, details)
+    if type(error) is RuntimeError and said.endswith("."):  # a sentence of ours
+        return Failure(said, details)
+    words = f"{type(error).__name__}: {said}"
     return Failure(f"The result could not be shown ({words:.200}): every node is as it was; the log says more.", details)

@@ -25,6 +25,7 @@ from .regularization_section import RegularizationSection
 from .request import Failure, Outcome, Preview, RunState, Step
 from .review_panel import ReviewPanel
 from .run_section import RunSection, duration
+from .task import failure_of_error
 from .tool_tips import set_tool_tips
 
 POLL_MS = 20
@@ -115,8 +116,13 @@ class Panel:
         try:
             card = self.model.card(self.parameters)
             self.logic.start(request_of(self.parameters, card, self.model.device, refine_steps=refine_steps))
-        except (ValueError, RuntimeError, OSError) as error:
-            self._failed(Failure(str(error)))
+        except (ValueError, RuntimeError, OSError, MemoryError) as error:
+            self._failed(failure_of_error(error))
+
+    def _refine(self) -> None:
+        """Register with the model, and go on from its answer."""
+        if self.logic.state is RunState.IDLE:
+            self.apply(refine_steps=self.parameters.refineSteps)
 
     def _connect(self) -> None:
         """Buttons to what they do, the logic's signals to what they show."""
@@ -126,7 +132,7 @@ class Panel:
         self.model.asked.connect(self._manage)
         self.model.device_changed.connect(self._changed)
         ui.resetButton.connect("clicked()", lambda: self.regularization.reset(self.parameters, self._card()))
-        ui.refineButton.connect("clicked()", lambda: self.apply(refine_steps=self.parameters.refineSteps))
+        ui.refineButton.connect("clicked()", self._refine)
         ui.undoButton.connect("clicked()", self._undo)
         logic.state_changed.connect(self._state_changed)
         logic.progressed.connect(self._progressed)
@@ -204,8 +210,8 @@ class Panel:
                 self._live_key = key
                 self._timer.start()
                 self.logic.preview(request)
-        except (ValueError, RuntimeError, OSError) as error:
-            self._failed(Failure(str(error)))
+        except (ValueError, RuntimeError, OSError, MemoryError) as error:
+            self._failed(failure_of_error(error))
 
     def _ready(self) -> bool:
         """True where what computing needs is installed; otherwise the panel says in words what to do."""
@@ -220,10 +226,16 @@ class Panel:
         return False
 
     def _manage(self, action: str, what: str) -> None:
+        if self.logic.state is not RunState.IDLE:
+            return
         self.run.forget()
         self._timer.start()
-        if self._ready():
+        if not self._ready():
+            return
+        try:
             self.logic.manage(action, what)
+        except (RuntimeError, OSError) as error:
+            self._failed(failure_of_error(error))
 
     def _catalogue_changed(self) -> None:
         self.model.read_catalogue()
@@ -235,8 +247,9 @@ class Panel:
             self.model.choose_device("cpu")
         if remedy == "half-resolution":
             request = request_of(self.parameters, self._card(), self.model.device)
-            spacing = min(self.parameters.fixedVolume.GetSpacing())
-            self.parameters.workingSpacing = with_remedy(request, remedy, spacing).settings["working_spacing_mm"]
+            fixed = self.parameters.fixedVolume
+            changed = with_remedy(request, remedy, fixed.GetImageData().GetDimensions(), fixed.GetSpacing())
+            self.parameters.workingSpacing = changed.settings["working_spacing_mm"]
         self.apply()
 
     def _undo(self) -> None:
@@ -247,11 +260,21 @@ class Panel:
 
     def _show_state(self) -> None:
         self.run.show_state(self.logic.state, missing(self.parameters, self.model.cards))
-        self.ui.undoButton.enabled = self.logic.can_undo and self.logic.state is RunState.IDLE
+        idle = self.logic.state is RunState.IDLE
+        self.ui.undoButton.enabled = self.logic.can_undo and idle
+        self.ui.importModelButton.enabled = idle
+        for name in ("refineButton", "downloadModelButton", "removeModelButton"):  # when idle, their sections decide
+            button = getattr(self.ui, name)
+            button.enabled = button.enabled and idle
 
     def _state_changed(self, state: RunState) -> None:
         self._show_state()
         if state is RunState.IDLE:
+            if self.parameters is not None:
+                self.model.show(self.parameters)
+                self.regularization.show(self.parameters, self._card())
+            if self.logic.pid is None:  # the next change starts another one
+                self._prepared = None
             self.model.offer_devices(self.logic.devices)
             self._preview_if_wanted()  # of what was moved meanwhile
 

@@ -67,6 +67,10 @@ class Worker(Protocol):
     def generation(self) -> int:
         """Which process this is, counted from 1; 0 where none runs."""
 
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """The variables of `use`."""
+
     def use(self, environment: Mapping[str, str]) -> None:
         """Give the process these variables; one that runs with others is stopped, and starts again with the next request."""
 
@@ -169,6 +173,11 @@ class ProcessWorker:
         """Hand over answers; waits up to that long where there are none."""
         if self._channel is not None:
             self._channel.poll(seconds)
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """The variables of `use`."""
+        return self._more
 
     def use(self, environment: Mapping[str, str]) -> None:
         """Give the process these variables; one that runs with others is stopped, and starts again with the next request."""

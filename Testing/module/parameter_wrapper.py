@@ -142,7 +142,7 @@ def _connector(widget: Any, hint: Any, slicer: Any) -> GuiConnector:
         span = note_of(notes, WithinRange)
         if span is None:
             raise RuntimeError(f"{kind} needs a bounded number.")
-        widget.setRange(*span)
+        widget.maximum, widget.minimum = max(span), min(span)
         return by("value", "valueChanged(int)" if base is int else "valueChanged(double)")
     if base is str and kind == "QLineEdit":
         return by("text", "textChanged(QString)")

@@ -82,14 +82,14 @@ class ctkSliderWidget(QtWidgets.QWidget):
     def setValue(self, value: float) -> None:
         self._box.setValue(value)
 
-    def setRange(self, low: float, high: float) -> None:
+    def _set_range(self, low: float, high: float) -> None:  # the real one is not to be seen from Python
         self._box.setRange(low, high)
         value = self._box.value
         self._slider.setValue(round(self.STEPS * (value - low) / (high - low)) if high > low else 0)
 
     value = Property(float, lambda self: self._box.value, setValue)
-    minimum = Property(float, lambda self: self._box.minimum, lambda self, v: self.setRange(v, max(v, self._box.maximum)))
-    maximum = Property(float, lambda self: self._box.maximum, lambda self, v: self.setRange(min(v, self._box.minimum), v))
+    minimum = Property(float, lambda self: self._box.minimum, lambda self, v: self._set_range(v, max(v, self._box.maximum)))
+    maximum = Property(float, lambda self: self._box.maximum, lambda self, v: self._set_range(min(v, self._box.minimum), v))
     singleStep = Property(float, lambda self: self._box.singleStep, lambda self, v: self._box.setSingleStep(v))
     pageStep = Property(float, lambda self: 10 * self._box.singleStep, lambda self, v: None)
     decimals = Property(int, lambda self: self._box.decimals, lambda self, v: self._box.setDecimals(v))

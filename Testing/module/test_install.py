@@ -22,6 +22,7 @@ class Machine:
         self.asked: list[str] = []
         self.answer = True
         self.calls: list[Any] = []
+        self.torch_imports = 0
         self._patch = monkeypatch
         monkeypatch.setattr(importlib.util, "find_spec", lambda name: object() if name in self.versions else None)
         monkeypatch.setattr(importlib.metadata, "version", self._version)
@@ -60,6 +61,7 @@ class Machine:
         class Logic:
             @staticmethod
             def torchInstalled() -> bool:
+                machine.torch_imports += 1  # as in the real one
                 if present is not None:
                     raise present
                 return "torch" in machine.versions
@@ -117,6 +119,12 @@ def test_where_all_is_there_nothing_is_asked_or_imported(machine: Machine) -> No
     assert machine.installer().ensure() == Installed(Readiness.READY)
     assert machine.asked == machine.calls == []
     assert "torch" not in sys.modules
+
+
+def test_where_all_is_there_the_pytorch_extension_is_not_asked_since_it_imports_torch(machine: Machine) -> None:
+    machine.has(torch="2.13.0+cpu", **PACKAGES).torch_utils()
+    assert machine.installer().ensure() == Installed(Readiness.READY)
+    assert machine.torch_imports == 0
 
 
 @pytest.mark.parametrize("missing", ["torch", "nibabel", "safetensors"])

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
 from SpatialRegularizationGui.jobs import LONGEST_PAUSE, PAUSE, Debounce, JobFolders, device_of, seconds_left, with_remedy
 from SpatialRegularizationGui.request import RegistrationRequest
+
+from SpatialRegularizationLib.geometry.grid import Grid
+from SpatialRegularizationLib.registration.prepare import working_grid
+from SpatialRegularizationLib.registration.settings import RegistrationSettings
 
 
 class Clock:
@@ -79,12 +84,23 @@ def test_a_numbered_gpu_is_the_only_one_that_the_worker_sees() -> None:
 
 def test_remedies_change_what_has_failed_and_nothing_else() -> None:
     asked = RegistrationRequest("f", "m", settings={"seed": 3})
-    assert with_remedy(asked, "half-resolution", 1.5).settings == {"seed": 3, "working_spacing_mm": 3.0}
-    twice = with_remedy(with_remedy(asked, "half-resolution", 1.5), "half-resolution", 1.5)
+    fixed = (100, 100, 80), (1.5, 1.5, 1.5)
+    assert with_remedy(asked, "half-resolution", *fixed).settings == {"seed": 3, "working_spacing_mm": 3.0}
+    twice = with_remedy(with_remedy(asked, "half-resolution", *fixed), "half-resolution", *fixed)
     assert twice.settings["working_spacing_mm"] == 6.0
-    assert with_remedy(asked, "cpu", 1.5).settings == {"seed": 3, "device": "cpu"}
+    assert with_remedy(asked, "cpu", *fixed).settings == {"seed": 3, "device": "cpu"}
     with pytest.raises(ValueError, match="half-resolution or cpu"):
-        with_remedy(asked, "pray", 1.5)
+        with_remedy(asked, "pray", *fixed)
+
+
+@pytest.mark.parametrize("spacing", [(0.7, 0.7, 0.7), (0.5, 0.5, 1.0)])
+def test_half_resolution_is_half_of_what_was_worked_at_however_large_the_image(spacing: tuple[float, ...]) -> None:
+    grid = Grid((512, 512, 600), spacing, (0.0, 0.0, 0.0), ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)))
+    most = RegistrationSettings().max_voxels
+    before = working_grid(grid, max_voxels=most)
+    asked = with_remedy(RegistrationRequest("f", "m"), "half-resolution", grid.shape, grid.spacing)
+    after = working_grid(grid, spacing_mm=asked.settings["working_spacing_mm"], max_voxels=most)
+    assert math.prod(after.shape) == pytest.approx(math.prod(before.shape) / 8, rel=0.06)
 
 
 def test_the_time_left_is_told_when_there_is_something_to_tell_it_from() -> None:

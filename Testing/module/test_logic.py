@@ -233,6 +233,30 @@ def test_the_console_call_waits_and_returns_the_nodes(scene: Any, worker: Proces
         declined.register(asked.fixed, asked.moving)
 
 
+def test_the_snippet_of_the_readme_registers_a_folder(scene: Any, worker: ProcessWorker, tmp_path: Path) -> None:
+    readme = (Path(__file__).resolve().parents[2] / "README.md").read_text(encoding="utf-8")
+    snippet = readme[readme.index("# a folder to one volume") : readme.index("# a series: every frame")]
+    asked, util = request(scene), scene.slicer.util
+    asked.fixed.SetName("MRBrainTumor1")
+    (tmp_path / "in").mkdir(), (tmp_path / "out").mkdir()
+    for name in ("one", "two"):
+        util.saveNode(asked.moving, str(tmp_path / "in" / f"{name}.nrrd"))
+    logic = Watched(worker).logic
+    content = {"logic": logic, "slicer": scene.slicer, "getNode": util.getNode}
+    folders = {"FOLDER": str(tmp_path / "in"), "WARPED": str(tmp_path / "out")}
+    for old, new in (folders | {'{"preset": "brain-mri"}': repr(QUICK)}).items():
+        assert old in snippet
+        snippet = snippet.replace(old, new)
+    exec(compile(snippet, "README.md", "exec"), content)
+    once = len(scene.nodes())
+    exec(compile(snippet.replace("fixed, options =", "fixed, _ =", 1), "README.md", "exec"), content)
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["one.nrrd", "two.nrrd"]
+    assert len(scene.nodes()) == once  # a second folder leaves no more than the outputs of the first
+    warped, moving = (util.arrayFromVolume(node) for node in (content["outcome"].outputs.warped, asked.moving))
+    assert warped.shape == util.arrayFromVolume(asked.fixed).shape
+    assert warped.std() > 0.5 * moving.std()
+
+
 def test_two_logics_do_not_mix(scene: Any, watched: Watched) -> None:
     other = Watched(ProcessWorker(PipeChannel, environment={"OMP_NUM_THREADS": "1"}))
     third = volume(scene, "third")

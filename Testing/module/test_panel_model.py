@@ -12,7 +12,7 @@ pytest.importorskip("slicer", reason="needs the slicer-core package")
 pytest.importorskip("PySide6.QtWidgets", reason=qt_needed.REASON, exc_type=ImportError)
 
 import qt_layer
-from panel_host import QUICK, SECONDS, choose, files, until, widget
+from panel_host import ENDLESS, QUICK, SECONDS, choose, files, until, widget
 
 pytestmark = pytest.mark.slicer
 __all__ = ["files", "widget"]  # fixtures
@@ -135,3 +135,35 @@ def test_the_device_is_remembered_by_the_application_and_not_by_the_scene(widget
     assert preferences.device() == "cpu"
     node = widget.logic.getParameterNode().parameterNode
     assert not [name for name in node.GetParameterNames() if "device" in name.lower()]
+
+
+def test_a_chosen_gpu_stays_chosen_whatever_the_worker_sees(widget, monkeypatch) -> None:
+    """"cuda" is the first GPU; a worker that was given the second one alone calls it cuda:0."""
+    found = [{"device": "cpu", "name": "CPU"}, {"device": "cuda:0", "name": "A"}, {"device": "cuda:1", "name": "B"}]
+    model, logic, shown = widget.panel.model, widget.logic, widget.panel.ui.deviceSelector
+    model.choose_device("cuda")
+    monkeypatch.setattr(logic.worker, "ready", {"devices": found})
+    model.offer_devices(logic.devices)
+    assert (model.device, shown.currentText) == ("cuda", "CUDA (first NVIDIA GPU)")
+    model.choose_device("cuda:1")
+    logic.worker.use({"CUDA_VISIBLE_DEVICES": "1"})
+    monkeypatch.setattr(logic.worker, "ready", {"devices": found[:2]})
+    model.offer_devices(logic.devices)
+    assert (model.device, shown.currentText) == ("cuda:1", "CUDA 1 (B)")
+
+
+def test_while_something_runs_nothing_else_can_be_started(widget) -> None:
+    ui = choose(widget, ENDLESS, "tiny-hyper")
+    buttons = [ui.refineButton, ui.importModelButton, ui.removeModelButton]
+    assert [button.enabled for button in buttons] == [True, True, True]
+    ui.modelSelector.currentIndex = 0
+    ui.applyButton.click()
+    assert ui.applyButton.text == "Cancel"
+    ui.modelSelector.currentIndex = ui.modelSelector.findData("tiny-hyper")
+    assert [button.enabled for button in buttons] == [False, False, False]
+    widget.panel._refine()
+    widget.panel._manage("remove", "tiny-hyper")
+    assert ui.applyButton.text == "Cancel"
+    ui.applyButton.click()
+    until(widget, "Apply")
+    assert [button.enabled for button in buttons] == [True, True, True]
