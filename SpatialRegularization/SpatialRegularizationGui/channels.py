@@ -84,7 +84,7 @@ class PipeChannel:
     apart = True
 
     def __init__(self) -> None:
-        self._process: subprocess.Popen | None = None
+        self._child: subprocess.Popen | None = None
         self._events: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
         self._callbacks: Callbacks | None = None
@@ -92,12 +92,12 @@ class PipeChannel:
     def start(self, command: Command, callbacks: Callbacks) -> None:
         """Begin; raises OSError where the program cannot be started."""
         self._callbacks, self._events = callbacks, queue.SimpleQueue()
-        self._process = subprocess.Popen(
+        self._child = subprocess.Popen(
             [command.program, *command.arguments], env=os.environ | dict(command.environment),
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0,
             creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
         )  # fmt: skip
-        pipes = (("received", self._process.stdout), ("logged", self._process.stderr))
+        pipes = (("received", self._child.stdout), ("logged", self._child.stderr))
         self._threads = [threading.Thread(target=_read, args=(*pipe, self._events), daemon=True) for pipe in pipes]
         for thread in self._threads:
             thread.start()
@@ -105,11 +105,11 @@ class PipeChannel:
     def write(self, data: bytes) -> None:
         """Send bytes; nothing happens where the process is gone."""
         with contextlib.suppress(OSError, ValueError, AttributeError):
-            self._process.stdin.write(data)
+            self._child.stdin.write(data)
 
     def poll(self, seconds: float = 0.0) -> None:
         """Call back what has arrived, and wait up to that long where nothing has."""
-        open_, wait = self._process is not None, seconds > 0
+        open_, wait = self._child is not None, seconds > 0
         while open_:
             try:
                 name, data = self._events.get(wait, seconds or None)
@@ -122,12 +122,12 @@ class PipeChannel:
         """Call back one event; False when there will be no more."""
         if data:
             getattr(self._callbacks, name)(data)
-            return self._process is not None  # the call may have killed it
+            return self._child is not None  # the call may have killed it
         if any(thread.is_alive() for thread in self._threads):
             for thread in self._threads:
                 thread.join(0.05)
         if self._events.empty() and not any(thread.is_alive() for thread in self._threads):
-            code, callbacks = self._process.wait(), self._callbacks
+            code, callbacks = self._child.wait(), self._callbacks
             self._forget()
             callbacks.ended(code)
             return False
@@ -135,19 +135,19 @@ class PipeChannel:
 
     def kill(self, tree: Sequence[int] = ()) -> None:
         """End it at once, without a call back."""
-        if self._process is None:
+        if self._child is None:
             return
         kill_tree(tree)
         with contextlib.suppress(OSError):
-            self._process.kill()
+            self._child.kill()
         with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(SECONDS_TO_DIE)
+            self._child.wait(SECONDS_TO_DIE)
         self._forget()
 
     def _forget(self) -> None:
         with contextlib.suppress(OSError):
-            self._process.stdin.close()
-        self._process, self._threads = None, []
+            self._child.stdin.close()
+        self._child, self._threads = None, []
 
 
 def _read(name: str, pipe: Any, events: queue.SimpleQueue) -> None:

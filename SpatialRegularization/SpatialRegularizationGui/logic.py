@@ -191,6 +191,7 @@ class RegistrationLogic:
         end = time.monotonic() + REPORT_SECONDS
         while self._report and not Path(self._report).exists() and self.pid and time.monotonic() < end:
             self.worker.poll(0.05)
+            self._breathe()
         if not self._report or not Path(self._report).exists():
             raise ValueError("There is no report: register first, and save it before the next run.")
         shutil.copyfile(self._report, path)

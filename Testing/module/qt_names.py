@@ -22,17 +22,21 @@ BEGIN, END = "<!-- names: begin -->", "<!-- names: end -->"
 ROOTS = ("qt", "ctk")
 OF_SLICER = ("app", "modules", "util", "packaging")
 """Parts of `slicer` that only the application has, or that lead to it."""
-KNOWN = {"_combo": "QComboBox", "slider": "ctkSliderWidget"}
-"""Variables that hold a widget given to a function."""
+KNOWN = {"_combo": "QComboBox", "slider": "ctkSliderWidget", "control": "ctkRangeWidget", "_process": "QProcess"}
+"""Variables that hold a widget given to a function, or taken from another object."""
+
+ATTRIBUTES = ("table", "threshold")
+"""Widgets made in one file and used in others."""
 
 
 def collect() -> dict[str, set[str]]:
     """Class or module → members."""
     found: dict[str, set[str]] = defaultdict(set)
     classes = _form(found)
-    for path in sorted(MODULE.rglob("*.py")):
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        made = KNOWN | classes | _made(tree)
+    trees = [ast.parse(path.read_text(encoding="utf-8")) for path in sorted(MODULE.rglob("*.py"))]
+    elsewhere = {name: kind for tree in trees for name, kind in _made(tree).items() if name in ATTRIBUTES}
+    for tree in trees:
+        made = KNOWN | elsewhere | classes | _made(tree)
         for node in ast.walk(tree):
             if isinstance(node, ast.Attribute):
                 _attribute(node, made, found)

@@ -273,7 +273,7 @@ def test_an_orphan_ends_with_its_input(made: Callable[..., ProcessWorker], folde
     until(worker, lambda: any("level" in event.get("stage", "") for event in events))
     pid = worker.pid
     os.kill(pid, signal.SIGCONT)
-    worker._channel._process.stdin.close()
+    worker._channel._child.stdin.close()
     end = time.monotonic() + 20
     while alive(pid) and time.monotonic() < end:
         worker.poll(0.05)
