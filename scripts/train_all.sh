@@ -34,7 +34,8 @@ train hippocampus_beta_dice
 train hippocampus_hyper
 train hippocampus_transmorph_tvf # for comparison, as the next one
 train hippocampus_voxelmorph
-train head_any_first # where the next three start
+train head_any_first # where the next one starts, and from that the others
+train head_any_second
 train head_any_beta
 train head_any_uniform # for comparison
 train head_any_hyper
