@@ -76,10 +76,10 @@ def ship(options: argparse.Namespace) -> Shipment:
     said = entry_of(options.cards, options.name)
     best = options.run / BEST
     model, card = load_model(best)
-    model, card = with_defaults(model, card, said.get(TUNED) or {})
     command = f"spatialreg train scripts/{said['config']}"
     record = run_record(options.run, card, command=command, machine=options.machine)
     studies = tuple(study_of(path, card) for path in options.study)
+    model, card = with_defaults(model, card, said.get(TUNED) or {})
     entries = {name: said[name] for name in SAID if name in said}
     card = replace(card, name=options.name, training=record, studies=studies, **entries)
     return ship_model(model, card, folder=options.out, replace_existing=options.force)
