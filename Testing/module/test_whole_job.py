@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,24 @@ def logic() -> Iterator[Any]:
     made.close()
 
 
+BLOCK = 11
+"""Pixels of a view that become one of a stored picture: colors of regions, no anatomy of anybody."""
+STORED = Path(__file__).resolve().parents[1] / "data" / "whole_job"
+TOLERANCE = 12.0
+"""Of 255, mean over a picture: threads and processors round differently; the two maps of a pair are over 24 apart."""
+
+
+def coarse(pictures: list[np.ndarray]) -> np.ndarray:
+    """The views side by side, each block's mean color."""
+    means = [p.reshape(p.shape[0] // BLOCK, BLOCK, p.shape[1] // BLOCK, BLOCK, -1).mean((1, 3)) for p in pictures]
+    return np.concatenate(means, axis=1).round().astype(np.uint8)
+
+
+def apart(one: np.ndarray, other: np.ndarray) -> float:
+    """Mean difference of two pictures, 0 to 255."""
+    return float(np.abs(one.astype(float) - other.astype(float)).mean())
+
+
 def gray_apart(picture: np.ndarray) -> np.ndarray:
     """How colored each pixel is, 0 to 255."""
     return np.ptp(picture.astype(int), axis=-1)
@@ -61,6 +80,12 @@ def test_a_real_pair_is_registered_and_its_maps_lie_over_the_images(
         review.show(Result.of(outcome.outputs, outcome.request), View(overlay=overlay, fade=0.0, legend=False, opacity=0.7))
         pictures[overlay] = [view.picture() for view in views]
         offscreen.write_picture(tmp_path / f"{name}-{overlay.name.lower()}.png", offscreen.mosaic([pictures[overlay]]))
+    for overlay in (Overlay.LAMBDA, Overlay.LOG_JACOBIAN):
+        path, drawn = STORED / f"{name}-{overlay.name.lower().replace('_', '-')}.png", coarse(pictures[overlay])
+        if os.environ.get("SPATIALREG_NEW_PICTURES"):
+            path.parent.mkdir(exist_ok=True)
+            offscreen.write_picture(path, drawn)
+        assert apart(drawn, offscreen.read_picture(path)) < TOLERANCE, f"{path.name} looks different"
     for plain, weight, change, folds in zip(*pictures.values(), strict=True):
         assert gray_apart(plain).max() < 10, "the image itself is gray"
         assert (plain > 60).mean() > 0.1, "and fills a part of the view"
@@ -69,3 +94,10 @@ def test_a_real_pair_is_registered_and_its_maps_lie_over_the_images(
         assert np.array_equal(folds, plain), "no fold, nothing red"
         shapes = np.corrcoef(plain.astype(float).mean(-1).ravel(), weight.astype(float).mean(-1).ravel())[0, 1]
         assert shapes > 0.3, "the anatomy stays visible through the overlay, in the same place"
+
+
+def test_the_stored_pictures_differ_by_more_than_the_tolerance() -> None:
+    for name in PAIRS:
+        one, other = (offscreen.read_picture(STORED / f"{name}-{overlay}.png") for overlay in ("lambda", "log-jacobian"))
+        assert one.shape == (SIZE[1] // BLOCK, 3 * SIZE[0] // BLOCK, 3)
+        assert apart(one, other) > 2 * TOLERANCE
