@@ -126,12 +126,14 @@ def test_the_anatomy_of_the_heads_lists_every_label_of_the_published_maps(shared
 
 
 def test_the_configurations_of_heads_differ_only_in_the_system_and_its_prior() -> None:
+    """The twin starts where beta starts, Hyper where beta ends."""
     pytest.importorskip("yaml")
     files = [CONFIGS / f"head_any_{kind}.yaml" for kind in ("beta", "uniform", "hyper")]
     beta, uniform, hyper = (TrainingSettings.from_file(file).to_dict() for file in files)
-    for other in (uniform, hyper):
-        assert {name for name, value in other.items() if value != beta[name]} == {"model", "name", "out"}
+    for other, more in (uniform, set()), (hyper, {"start"}):
+        assert {name for name, value in other.items() if value != beta[name]} == {"model", "name", "out"} | more
         assert other["model"]["backbone"] == beta["model"]["backbone"]
+    assert hyper["start"] == str(Path(beta["out"]) / "best.safetensors")
 
 
 def dry_run(*arguments: str) -> subprocess.CompletedProcess:
@@ -144,7 +146,7 @@ def test_train_all_names_every_configuration_of_a_shipped_model_with_the_device(
     done = dry_run("--device", "cuda")
     lines = [line for line in done.stdout.splitlines() if line.startswith("scripts/train.py")]
     assert done.returncode == 0
-    assert len(lines) == 10
+    assert len(lines) == 12
     for line in lines:
         _, config, *options = line.split()
         assert (SCRIPTS.parent / config).is_file()

@@ -29,7 +29,7 @@ import slicer_module
 from harness import write_results
 from slicer_scene import fresh_scene
 
-NAME = "panel-benchmark"
+SHIPPED, RANDOM = "hippocampus-t1-hyper", "panel-benchmark"
 MOVES = 15
 LONGEST = 600.0
 
@@ -45,17 +45,18 @@ def opened() -> tuple[Any, float]:
     return widget, seconds
 
 
-def prepared(widget: Any, shape: tuple[int, ...], size: str, zoo: Path) -> None:
-    """A random model of that size and a pair of volumes are chosen."""
+def prepared(widget: Any, shape: tuple[int, ...], size: str | None, zoo: Path) -> None:
+    """A pair of volumes is chosen; with a size, a random model of it is there, too."""
     import torch
     from slider import pair
 
     from SpatialRegularizationLib.models.catalogue import build_model
     from SpatialRegularizationLib.zoo.card import ModelCard, save_model
 
-    torch.manual_seed(0)
-    model = build_model({"system": "hyper-tm-spr", "size": size, "image_shape": list(shape)})
-    save_model(model, ModelCard(NAME, shape, (1.0, 1.0, 1.0), "LPS", "none"), zoo / f"{NAME}.safetensors")
+    if size is not None:
+        torch.manual_seed(0)
+        model = build_model({"system": "hyper-tm-spr", "size": size, "image_shape": list(shape)})
+        save_model(model, ModelCard(RANDOM, shape, (1.0, 1.0, 1.0), "LPS", "none"), zoo / f"{RANDOM}.safetensors")
     import slicer
 
     ui = widget.panel.ui
@@ -68,7 +69,7 @@ def prepared(widget: Any, shape: tuple[int, ...], size: str, zoo: Path) -> None:
     parameters.iterations = "2 2 2 2"
 
 
-def slider(widget: Any) -> dict[str, float]:
+def slider(widget: Any, model: str) -> dict[str, float]:
     """Moves of λmax with the model, one after the other."""
     from PySide6.QtCore import QTimer
 
@@ -82,7 +83,7 @@ def slider(widget: Any) -> dict[str, float]:
     timer = QTimer()
     timer.timeout.connect(tick)
     widget.logic.previewed.connect(previews.append)
-    ui.modelSelector.currentIndex = ui.modelSelector.findData(NAME)
+    ui.modelSelector.currentIndex = ui.modelSelector.findData(model)
     ui.updateLiveCheckBox.checked = True
     qt_layer.wait_until(lambda: previews, LONGEST, ui.errorLabel.text)
     timer.start(1)
@@ -127,7 +128,7 @@ def main() -> None:
     """Measure and write the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shape", type=int, nargs=3, default=(48, 64, 48))
-    parser.add_argument("--size", default="tiny", choices=("small", "tiny"))
+    parser.add_argument("--size", choices=("small", "tiny"), help=f"of a random model, for other shapes; default: {SHIPPED}")
     parser.add_argument("--only", choices=("slider", "apply"))
     parser.add_argument("--name", default="panel")
     options = parser.parse_args()
@@ -141,7 +142,8 @@ def main() -> None:
         prepared(widget, shape, options.size, Path(zoo))
         rows.append({"method": "worker ready after the images were chosen", "seconds": worker_start(widget)})
         if options.only != "apply":
-            rows.append({"method": "slider step", "shape": list(shape), "size": options.size, **slider(widget)})
+            model = SHIPPED if options.size is None else RANDOM
+            rows.append({"method": "slider step", "shape": list(shape), "model": model, **slider(widget, model)})
         if options.only != "slider":
             rows += [{"method": f"apply, {what}", "shape": list(shape), **apply(widget)} for what in ("first", "again")]
         widget.cleanup()
