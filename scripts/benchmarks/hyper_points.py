@@ -8,7 +8,7 @@ Trains the ten networks (each run resumes where it was interrupted) with scripts
 network `--longer` times as long since it learns nine problems and all between, and scores all of them on the same validation
 pairs at the same (α′, λmax). All have the same backbone; the last state of each is taken: nothing is chosen by the score.
 
-`--shipped` asks it of the shipped `hippocampus-t1-hyper`, against networks of its length: the shipped `hippocampus-t1-beta`
+`--shipped` asks it of the shipped `hippocampus-t1-hyper`, against networks of similar length: the shipped `hippocampus-t1-beta`
 (trained at (0.038, 1.6)) goes on at each of the nine points for `--epochs` epochs with that point's prior.
 """
 
