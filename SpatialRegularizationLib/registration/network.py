@@ -111,7 +111,7 @@ def seen_pair(
     affine: np.ndarray,
     device: torch.device,
     *,
-    prepared: str | None = None,
+    prepared: bool = False,
 ) -> SeenPair:
     """Both images as the network wants to see them; beyond the field of view the border value is repeated, as in training.
 
@@ -120,13 +120,13 @@ def seen_pair(
         card: what the network was trained on.
         affine: B, 4x4 LPS mm, fixed to moving.
         device: of the result.
-        prepared: how their intensities are prepared already; None: not at all.
+        prepared: True where their intensities are as the model wants them already.
 
     Raises:
         ValueError: the fixed image is far from what the model was trained on.
     """
     fixed, moving = images
-    if card.intensity != prepared:
+    if not prepared:
         fixed = prepare_intensity(fixed, card.intensity, "fixed image")
         moving = prepare_intensity(moving, card.intensity, "moving image")
     grid, notes = model_grid(fixed, lattice_of(card))

@@ -117,10 +117,9 @@ def predict(
         ValueError: the images are far from the model's training.
     """
     job.reporter.tell("preparing for the network", 0.15)
-    asked, known = network.card.intensity, job.settings.intensity
-    if asked != known:
-        images, known = (job.fixed, job.moving), None
-    seen = seen_pair(images, network.card, affine, job.choices.device, prepared=known)
+    prepared = network.card.intensity == job.settings.intensity
+    given = images if prepared else (job.fixed, job.moving)
+    seen = seen_pair(given, network.card, affine, job.choices.device, prepared=prepared)
     notes.extend(seen.notes)
     if any(mask is not None for mask in (job.companions.fixed_mask, job.companions.moving_mask)):
         notes.append("The masks have no influence on the network's answer, only on the scores and on the refinement.")
