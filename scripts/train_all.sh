@@ -3,6 +3,7 @@
 #   scripts/train_all.sh [--device cuda] [--threads N] [NAME …]
 # The lists must be there: python3 scripts/hippocampus.py --data DIR --out scripts/configs/hippocampus
 #                          python3 scripts/heads.py --data DIR --out scripts/configs/heads
+#                          python3 scripts/mixed_heads.py scripts/configs/heads
 # NAME: configurations to train (head_any_beta, …); default: all of them.
 set -euo pipefail
 cd "$(dirname "$0")/.."
