@@ -14,7 +14,6 @@ labels. The validation heads are those of configs/head_split.txt.
 from __future__ import annotations
 
 import argparse
-import csv
 import re
 import sys
 from pathlib import Path
@@ -23,14 +22,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
 import torch
+from study_pairs import write_pairs, write_table
 
 from SpatialRegularizationLib.fields.sampling import sample_nearest, voxel_coordinates
 from SpatialRegularizationLib.geometry.grid import Grid
 from SpatialRegularizationLib.geometry.volume import Volume
 from SpatialRegularizationLib.io.volumes import read_volume, write_volume
-from SpatialRegularizationLib.training.data import load_data
 from SpatialRegularizationLib.training.settings import TrainingSettings
-from SpatialRegularizationLib.training.sources import source_of
 
 CONFIGS = Path(__file__).resolve().parent / "configs"
 SPLIT = CONFIGS / "head_split.txt"
@@ -68,7 +66,7 @@ def main() -> int:
         write_table(options.out / f"{name}.csv", ("name", "labels"), rows)
         print(f"{name}.csv: {len(chosen)} label maps")
     if options.pairs:
-        write_pairs(options.out, options.pairs)
+        write_head_pairs(options.out, options.pairs)
     return 0
 
 
@@ -146,28 +144,10 @@ def resampled(labels: Volume, affine: np.ndarray, grid: Grid) -> Volume:
     return Volume(torch.stack(found).mode(dim=0).values[None].int(), grid)
 
 
-def write_table(path: Path, columns: tuple[str, ...], rows: list[tuple]) -> None:
-    """A CSV file."""
-    with path.open("w", newline="") as stream:
-        csv.writer(stream, lineterminator="\n").writerows([columns, *rows])
-
-
-def write_pairs(out: Path, count: int) -> None:
+def write_head_pairs(out: Path, count: int) -> None:
     """Synthesized images of pairs of validation heads, any two contrasts, whole or stripped, with the labels that count."""
     changes = {"train": str(out / "train.csv"), "validation": str(out / "validation.csv"), "out": str(out)}
-    settings = TrainingSettings.from_file(CONFIGS / "head_any_beta.yaml", changes | STUDY | {"validation_pairs": count})
-    (out / "pairs").mkdir(exist_ok=True)
-    rows = []
-    for number, pair in enumerate(source_of(settings, load_data(settings)).validation(), start=1):
-        files = []
-        for side, image in zip(("moving", "fixed"), pair, strict=True):
-            names = [f"pairs/{number:03d}_{side}{kind}.nii.gz" for kind in ("", "_labels")]
-            write_volume(out / names[0], Volume(torch.from_numpy(image.image), image.grid))
-            write_volume(out / names[1], Volume(torch.from_numpy(image.labels).int(), image.grid))
-            files += names
-        rows.append((f"pair_{number:03d}", *files))
-    write_table(out / "validation_pairs.csv", ("name", "moving", "moving_labels", "fixed", "fixed_labels"), rows)
-    print(f"validation_pairs.csv: {count} pairs of images")
+    write_pairs(TrainingSettings.from_file(CONFIGS / "head_any_beta.yaml", changes | STUDY | {"validation_pairs": count}), out)
 
 
 if __name__ == "__main__":

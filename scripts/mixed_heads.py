@@ -21,7 +21,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import torch
-from heads import CONFIGS, write_table
+from heads import CONFIGS
+from study_pairs import write_table
 from torch import Tensor
 
 from SpatialRegularizationLib.fields.sampling import sample_nearest, voxel_coordinates

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -18,18 +18,15 @@ from SpatialRegularizationLib.registration.settings import RegistrationSettings
 from SpatialRegularizationLib.zoo.folder import ENVIRONMENT
 from SpatialRegularizationLib.zoo.shipping import ship_model
 
-SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "demo.py"
 SMALL = (24, 28, 24)
 
 
 @pytest.fixture
-def demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+def demo(script: Callable[[str], ModuleType], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """The script as a module, on small images, no model installed, writing into a temporary folder."""
     monkeypatch.setenv(ENVIRONMENT, str(tmp_path / "zoo"))
     monkeypatch.setattr("SpatialRegularizationLib.zoo.folder.BUNDLED", tmp_path / "bundled")
-    spec = importlib.util.spec_from_file_location("demo", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = script("demo")
     monkeypatch.setattr(module, "OUT", tmp_path / "result")
     monkeypatch.setattr(module, "preset_settings", lambda name: quick(preset_settings(name)))
     monkeypatch.setattr(module, "two_subjects", lambda: phantom.two_subjects(SMALL))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import csv
-import importlib.util
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -33,11 +33,8 @@ STRUCTURES = {
 
 
 @pytest.fixture(scope="module")
-def heads() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("heads", SCRIPTS / "heads.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def heads(script: Callable[[str], ModuleType]) -> ModuleType:
+    return script("heads")
 
 
 def head(scale: float, shift: tuple[float, float, float]) -> Volume:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import csv
-import importlib.util
-import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -18,7 +17,6 @@ from SpatialRegularizationLib.geometry.volume import Volume
 from SpatialRegularizationLib.io.volumes import read_volume, write_volume
 from SpatialRegularizationLib.training.draws import Draws
 
-SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 GRID = Grid((32, 38, 32), (6.0, 6.0, 6.0), (-93.0, -111.0, -93.0), tuple(map(tuple, np.eye(3))))
 BRAIN, SKIN = 2, 511
 RADII = {"head_01": 36.0, "head_02": 52.0, "head_03": 44.0}
@@ -26,15 +24,8 @@ RADII = {"head_01": 36.0, "head_02": 52.0, "head_03": 44.0}
 
 
 @pytest.fixture(scope="module")
-def mixed_heads() -> ModuleType:
-    sys.path.insert(0, str(SCRIPTS))
-    try:
-        spec = importlib.util.spec_from_file_location("mixed_heads", SCRIPTS / "mixed_heads.py")
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-    finally:
-        sys.path.remove(str(SCRIPTS))
-    return module
+def mixed_heads(script: Callable[[str], ModuleType]) -> ModuleType:
+    return script("mixed_heads")
 
 
 def head(radius: float) -> Volume:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -16,7 +16,6 @@ from SpatialRegularizationLib.training.config_file import read_config
 from SpatialRegularizationLib.zoo.card import load_model, sha256_of
 from SpatialRegularizationLib.zoo.shipping import faults_of
 
-SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "ship.py"
 CARDS = """
 models:
   tiny:
@@ -31,12 +30,9 @@ models:
 
 
 @pytest.fixture(scope="module")
-def ship() -> ModuleType:
+def ship(script: Callable[[str], ModuleType]) -> ModuleType:
     """The script as a module."""
-    spec = importlib.util.spec_from_file_location("ship", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return script("ship")
 
 
 @pytest.fixture(scope="module")

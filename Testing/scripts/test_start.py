@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -15,11 +15,9 @@ SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "start.py"
 
 
 @pytest.fixture
-def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+def start(script: Callable[[str], ModuleType], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """The script as a module, its environment in a temporary folder; `start.done` records what it would install."""
-    spec = importlib.util.spec_from_file_location("start", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = script("start")
     venv = tmp_path / ".venv"
     venv.mkdir()
     paths = {"VENV": venv, "STAMP": venv / "stamp.json", "LOG": venv / "log", "PYTHON": venv / "python"}

@@ -17,6 +17,7 @@ from SpatialRegularizationLib.training.tuning.settings import TuningSettings
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 SCRIPT = SCRIPTS / "train.py"
 
+
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
     path = tmp_path / "config.json"
