@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable
 
 from torch import Tensor
@@ -67,9 +68,10 @@ def optimize(job: Job, pair: TensorPair, velocity: Tensor | None, notes: list[st
 
 
 def refine(job: Job, pair: TensorPair, grid: Grid, answer: Answer, notes: list[str]) -> VelocitySolution:
-    """`settings.refine_steps` steps at the finest level of the settings, from a network's velocity and λ.
+    """`settings.refine_steps` steps from a network's velocity and λ, at the finest level of the settings or a finer one.
 
-    Few steps go further where each moves a larger region: corrections begin on a coarse lattice, see `REFINEMENT`.
+    Images coarser than those that the network saw would take back what it found, see `_refined_at`. Few steps go further
+    where each moves a larger region: corrections begin on a coarse lattice, see `REFINEMENT`.
 
     Args:
         job: the pair and its settings.
@@ -79,7 +81,7 @@ def refine(job: Job, pair: TensorPair, grid: Grid, answer: Answer, notes: list[s
         notes: sentences so far; more are added.
     """
     before = likeness(job, pair)
-    shrink, velocity_shrink, _ = job.settings.levels[-1]
+    shrink, velocity_shrink = _refined_at(job, grid, answer.grid)
     images = pair.at_level(shrink)
     lattice = level_shape(grid.shape, velocity_shrink)
     where = grid.resized(lattice)
@@ -100,6 +102,14 @@ def refine(job: Job, pair: TensorPair, grid: Grid, answer: Answer, notes: list[s
     return VelocitySolution(
         tuple(history), (before, after), velocity, lambda _: lambda_map, model=answer.network.describe()
     )
+
+
+def _refined_at(job: Job, working: Grid, seen: Grid) -> tuple[float, float]:
+    """How much coarser than the working lattice images and velocity are: by voxel volume not coarser than what was seen."""
+    shrink, velocity_shrink, _ = job.settings.levels[-1]
+    edges = [math.prod(grid.spacing) ** (1 / 3) for grid in (working, seen)]
+    finest = max(1.0, min(shrink, edges[1] / edges[0]))
+    return finest, velocity_shrink * finest / shrink
 
 
 def _refinement_steps(steps: int) -> list[tuple[float, int]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import bending
 import numpy as np
@@ -18,7 +19,7 @@ from SpatialRegularizationLib.io.results import FILES, read_report, write_result
 from SpatialRegularizationLib.registration.diffeomorphism import fold_map
 from SpatialRegularizationLib.registration.discrete import velocity_of
 from SpatialRegularizationLib.registration.mapping import transform_points
-from SpatialRegularizationLib.registration.optimize import _refinement_steps
+from SpatialRegularizationLib.registration.optimize import _refined_at, _refinement_steps
 from SpatialRegularizationLib.registration.register import register
 from SpatialRegularizationLib.registration.result import Companions, Registration
 
@@ -177,6 +178,24 @@ def test_a_refinement_takes_as_many_steps_as_asked_for_coarse_to_fine(steps: int
     assert sum(count for _, count in parts) == steps
     assert [coarser for coarser, _ in parts] == sorted((coarser for coarser, _ in parts), reverse=True)
     assert all(count > 0 for _, count in parts)
+
+
+@pytest.mark.parametrize(
+    ("level", "working_mm", "seen_mm", "expected"),
+    [
+        ((1, 2), (1.0, 1.0, 1.0), (1.0, 1.0, 1.0), (1.0, 2.0)),
+        ((2, 4), (1.0, 1.0, 1.0), (3.0, 3.0, 3.0), (2.0, 4.0)),
+        ((2, 4), (2.0, 2.0, 2.0), (3.0, 3.0, 3.0), (1.5, 3.0)),
+        ((2, 4), (1.0, 1.0, 8.0), (3.0, 3.0, 3.0), (1.5, 3.0)),
+        ((2, 4), (1.0, 1.0, 1.0), (1.0, 1.0, 1.0), (1.0, 2.0)),
+        ((2, 4), (4.0, 4.0, 4.0), (1.0, 1.0, 1.0), (1.0, 2.0)),
+        ((1, 2), (4.0, 4.0, 4.0), (1.0, 1.0, 1.0), (1.0, 2.0)),
+    ],
+)
+def test_a_refinement_sees_no_coarser_images_than_the_network_saw(level, working_mm, seen_mm, expected) -> None:
+    job = SimpleNamespace(settings=replace(FAST, levels=((*level, 10),)))
+    working, seen = (physical.grid("LPS", shape=(24, 24, 24), spacing=mm) for mm in (working_mm, seen_mm))
+    assert _refined_at(job, working, seen) == pytest.approx(expected)
 
 
 def test_masks_are_said_to_leave_the_network_alone() -> None:
