@@ -3,7 +3,8 @@
     python3 scripts/study_pairs.py scripts/configs/any_shapes_hyper.yaml --out scripts/configs/shapes --pairs 24
 
 CONFIG is a training configuration that synthesizes from random shapes (pairs of heads: scripts/heads.py --pairs). --out gets
-validation_pairs.csv, for `register --batch` and `evaluate`, and the images under pairs/. They come from another seed than
+validation_pairs.csv, for `register --batch` and `evaluate`, validation_images.csv, for `sweep --pairs intra-subject` (the two
+images of a pair are one group), and the images under pairs/. They come from another seed than
 those of the training's validations, which chose the best epoch.
 """
 
@@ -49,9 +50,9 @@ def main() -> int:
 
 
 def write_pairs(settings: TrainingSettings, out: Path) -> None:
-    """The validation pairs of the settings as files, and validation_pairs.csv."""
+    """The validation pairs of the settings as files, and both lists."""
     (out / "pairs").mkdir(parents=True, exist_ok=True)
-    rows = []
+    rows, images = [], []
     for number, pair in enumerate(source_of(settings, load_data(settings)).validation(), start=1):
         files = []
         for side, image in zip(("moving", "fixed"), pair, strict=True):
@@ -59,9 +60,11 @@ def write_pairs(settings: TrainingSettings, out: Path) -> None:
             write_volume(out / names[0], Volume(torch.from_numpy(image.image), image.grid))
             write_volume(out / names[1], Volume(torch.from_numpy(image.labels).int(), image.grid))
             files += names
+            images.append((f"{number:03d}_{side}", *names, f"pair_{number:03d}"))
         rows.append((f"pair_{number:03d}", *files))
     write_table(out / "validation_pairs.csv", ("name", "moving", "moving_labels", "fixed", "fixed_labels"), rows)
-    print(f"validation_pairs.csv: {len(rows)} pairs of images")
+    write_table(out / "validation_images.csv", ("name", "image", "labels", "group"), images)
+    print(f"validation_pairs.csv: {len(rows)} pairs of images; validation_images.csv: the same as a list of images")
 
 
 def write_table(path: Path, columns: tuple[str, ...], rows: list[tuple]) -> None:
