@@ -115,6 +115,12 @@ def _run(job: Job, initial: SpatialTransform | None, network: Network | None) ->
         del images, masks
         wanted = job.settings.refine_steps > 0
         solution = refine(job, pair, grid, answer, notes) if wanted else answer.solution(job, pair, where)
+        before, after = solution.similarity
+        if after < before and not wanted:
+            notes.append(
+                f"The network left the images less alike than they were ({after:.4f}, before {before:.4f}): refine its answer, "
+                "or register without a model; images that nearly match already gain little from a network."
+            )
     del pair
     return conclude(job, solution, where, affine, notes)
 

@@ -198,6 +198,22 @@ def test_a_refinement_sees_no_coarser_images_than_the_network_saw(level, working
     assert _refined_at(job, working, seen) == pytest.approx(expected)
 
 
+@pytest.mark.parametrize(("helps", "steps", "said"), [(False, 0, True), (True, 0, False), (False, 5, False)])
+def test_an_answer_that_makes_images_less_alike_is_said_to(helps: bool, steps: int, said: bool) -> None:
+    bend = bending.Bend()
+    grid = physical.grid("LIA", shape=(32, 32, 32), spacing=(3.0, 3.0, 3.0))
+    vectors = np.moveaxis(bend(physical.voxel_centers(grid)), -1, 0)
+    u = DisplacementField(torch.from_numpy(vectors).float(), grid).to_voxels()[None]
+    velocity = torch.nn.functional.avg_pool3d(velocity_of(u), 2)[0]
+    model = Known()
+    model.value = lambda p, shape, strength=1.0: (strength if helps else -strength) * velocity
+    pair = bending.image(grid, bend), bending.image(grid)
+    found = register(*pair, replace(FAST, refine_steps=steps), model=(model, card_of(grid)))
+    assert any("less alike" in note for note in found.notes) == said
+    if steps == 0:
+        assert (found.figures.similarity_after < found.figures.similarity_before) == said
+
+
 def test_masks_are_said_to_leave_the_network_alone() -> None:
     mask = Volume(torch.ones(1, *SEEN.shape, dtype=torch.uint8), SEEN)
     found = answer(SEEN, companions=Companions(fixed_mask=mask))
