@@ -127,7 +127,7 @@ def test_the_configurations_of_heads_differ_only_in_the_system_and_its_prior() -
     pytest.importorskip("yaml")
     files = [CONFIGS / f"head_any_{kind}.yaml" for kind in ("beta", "uniform", "hyper")]
     beta, uniform, hyper = (TrainingSettings.from_file(file).to_dict() for file in files)
-    for other, more in (uniform, set()), (hyper, {"start"}):
+    for other, more in (uniform, set()), (hyper, {"start", "epochs"}):
         assert {name for name, value in other.items() if value != beta[name]} == {"model", "name", "out"} | more
         assert other["model"]["backbone"] == beta["model"]["backbone"]
     assert hyper["start"] == str(Path(beta["out"]) / "best.safetensors")
