@@ -7,8 +7,8 @@ DIR (default Resources/Screenshots) gets, of middle sections,
 - lambda.png: axial, coronal and sagittal rows of fixed, moving (affine), warped, λ(p), |∇u| of the model;
 - lambda_hyper.png: λ(p)/λmax of the Hyper model, α′ rising from left to right, λmax from top to bottom.
 
-λ is dark where the image may deform and bright where it is held together; |∇u| is bright where it does deform. They read as
-the λ maps of the TM-SPR papers do: low λ where structures differ and along borders, high λ in the background and deep inside.
+λ is dark where the image may deform and bright where it is held together; |∇u| is bright where it does deform. The images have
+the axes L, P, S.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
 import torch
+from synthesis_pictures import section
 
 from SpatialRegularizationLib.evaluation.pixels import GRAY, WEIGHT, ColorMap, encode_png, indices
 from SpatialRegularizationLib.geometry.transform import SpatialTransform
@@ -75,10 +76,8 @@ def beside_deformation(pair: list[Volume], model: str) -> bytes:
     low = float(result.lambda_map.data.min())
     ends = [(0.0, float(torch.quantile(v.data.flatten()[::7], 0.998))) for v in volumes]
     ends[3] = (low, float(result.lambda_map.data.max()))
-    colors = [0, 0, 0, 1, 1]
-    return drawn(
-        [[(section(v, view), *end, color) for v, end, color in zip(volumes, ends, colors, strict=True)] for view in range(3)]
-    )
+    columns = [(v.data[None], *end, color) for v, end, color in zip(volumes, ends, (0, 0, 0, 1, 1), strict=True)]
+    return drawn([[(section(image, view), *rest) for image, *rest in columns] for view in range(3)])
 
 
 def under_conditions(pair: list[Volume], model: str) -> bytes:
@@ -93,8 +92,7 @@ def under_conditions(pair: list[Volume], model: str) -> bytes:
         for alpha in SHARES:
             condition = {"alpha_prime": alpha * highest["alpha_prime"], "lambda_max": lambda_max * highest["lambda_max"]}
             weight = answered(pair, loaded, condition).lambda_map
-            relative = Volume(weight.data / condition["lambda_max"], weight.grid)
-            row.append((section(relative, 0), 0.0, 1.0, 1))
+            row.append((section(weight.data[None] / condition["lambda_max"], 0), 0.0, 1.0, 1))
         rows.append(row)
     return drawn(rows)
 
@@ -102,15 +100,6 @@ def under_conditions(pair: list[Volume], model: str) -> bytes:
 def answered(pair: list[Volume], model: str | tuple, condition: dict[str, float] | None) -> Registration:
     """The network's answer, not refined."""
     return register(*pair, replace(preset_settings("multi-modal"), affine="affine"), model=model, condition=condition)
-
-
-def section(volume: Volume, view: int) -> np.ndarray:
-    """A middle section: axial, coronal, sagittal (view 0, 1, 2), front or head up. The image has the axes L, P, S."""
-    data = volume.data[0]
-    place = [n // 2 for n in data.shape]
-    if view == 0:
-        return data[:, :, place[2]].T.numpy()
-    return (data[:, place[1], :] if view == 1 else data[place[0] - 2, :, :]).T.flip(0).numpy()
 
 
 def drawn(rows: list[list[tuple[np.ndarray, float, float, int]]]) -> bytes:

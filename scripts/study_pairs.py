@@ -4,8 +4,8 @@
 
 CONFIG is a training configuration that synthesizes from random shapes (pairs of heads: scripts/heads.py --pairs). --out gets
 validation_pairs.csv, for `register --batch` and `evaluate`, validation_images.csv, for `sweep --pairs intra-subject` (the two
-images of a pair are one group), and the images under pairs/. They come from another seed than
-those of the training's validations, which chose the best epoch.
+images of a pair are one group), and the images under pairs/. They come from another seed than those of the training's
+validations, which chose the best epoch.
 """
 
 from __future__ import annotations
