@@ -16,6 +16,7 @@ class Volume:
     Args:
         data: tensor (C, i, j, k) (or (C, i, j)); axis order of the grid, any dtype.
         grid: where the voxels lie.
+        notes: how it was read, sentences without a capital and a full stop ("its axes are …"); told with what is made of it.
 
     Raises:
         ValueError: the tensor's spatial shape is not the grid's.
@@ -23,6 +24,7 @@ class Volume:
 
     data: torch.Tensor
     grid: Grid
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if tuple(self.data.shape[1:]) != self.grid.shape:

@@ -38,10 +38,15 @@ def check_image(volume: Volume, name: str) -> None:
         name: "fixed image" or "moving image", for the message.
 
     Raises:
-        ValueError: not three-dimensional, several channels, NaN or infinite values, or one value everywhere.
+        ValueError: not three-dimensional, a single slice, several channels, NaN or infinite values, or one value everywhere.
     """
     if volume.grid.dimension != 3:
         raise ValueError(f"The {name} must be 3-D, got {volume.grid.dimension}-D; convert it to a volume first.")
+    if min(volume.grid.shape) < 2:
+        raise ValueError(
+            f"The {name} is a single slice ({_times(volume.grid.shape)} voxels): registration is three-dimensional and needs "
+            "at least 2 voxels along every axis; give the whole volume."
+        )
     if volume.data.shape[0] != 1:
         raise ValueError(f"The {name} must have one channel, got {volume.data.shape[0]}; extract one of them first.")
     if volume.data.is_floating_point() and not bool(torch.isfinite(volume.data).all()):
@@ -71,7 +76,7 @@ def fit_mask(mask: Volume, grid: Grid, name: str) -> Volume:
     Masks may be drawn on any grid of the same patient space, for example on another sequence of the same study.
 
     Args:
-        mask: (1, i, j, k), any numeric type, finite.
+        mask: (1, i, j, k), any numeric type; NaN and infinite voxels are outside.
         grid: of the image it belongs to.
         name: "fixed mask" or "moving mask", for the message.
 
@@ -79,13 +84,11 @@ def fit_mask(mask: Volume, grid: Grid, name: str) -> Volume:
         (1, *grid.shape), uint8.
 
     Raises:
-        ValueError: several channels, NaN, or no voxel of the image inside the mask.
+        ValueError: several channels, or no voxel of the image inside the mask.
     """
     if mask.data.shape[0] != 1 or mask.grid.dimension != 3:
         raise ValueError(f"The {name} must be one 3-D mask, got {tuple(mask.data.shape)}; extract one of them first.")
-    if mask.data.is_floating_point() and bool(torch.isnan(mask.data).any()):
-        raise ValueError(f"The {name} holds NaN voxels; replace them by 0 or 1 first.")
-    inside = (mask.data > 0).to(torch.uint8)
+    inside = ((mask.data > 0) & (mask.data < math.inf)).to(torch.uint8)
     if not bool(inside.any()):
         raise ValueError(f"The {name} is empty (no voxel above 0): draw it, or leave it out to use the whole image.")
     if not mask.grid.matches(grid):
@@ -180,8 +183,12 @@ def describe_working_grid(fixed: Grid, working: Grid) -> str:
     return f"Worked at {_describe(working)}; the fixed image has {_describe(fixed)}."
 
 
+def _times(shape: tuple[int, ...]) -> str:
+    return " x ".join(map(str, shape))
+
+
 def _describe(grid: Grid) -> str:
-    return " x ".join(map(str, grid.shape)) + " voxels of " + " x ".join(f"{s:.3g}" for s in grid.spacing) + " mm"
+    return _times(grid.shape) + " voxels of " + " x ".join(f"{s:.3g}" for s in grid.spacing) + " mm"
 
 
 def prepare_intensity(volume: Volume, kind: str, name: str = "image") -> Volume:

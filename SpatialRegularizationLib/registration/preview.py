@@ -27,10 +27,11 @@ from .job import Job, Reporter
 from .large_motion import initial_velocity
 from .live import LiveAnswer, MovingAtRest
 from .optimize import optimize
-from .prepare import check_image, check_overlap, prepare_intensity, working_grid
+from .prepare import check_overlap, prepare_intensity, working_grid
 from .register import affine_start, register
 from .result import Companions, Monitor, Registration
 from .settings import RegistrationSettings
+from .usable import usable_pair
 
 VOXELS = 50_000
 """Of the preview's lattice, at most."""
@@ -82,15 +83,13 @@ class PairPreview:
         self.settings = settings or RegistrationSettings()
         self.fixed, self.moving = fixed, moving
         self._start = start or Start()
-        check_image(fixed, "fixed image")
-        check_image(moving, "moving image")
+        usable = usable_pair(fixed, moving, self._start.companions)
         choices = ComputeChoices.of(self.settings)
-        job = Job(fixed, moving, self.settings, self._start.companions, choices, Reporter(monitor))
+        job = Job(usable.fixed, usable.moving, self.settings, usable.companions, choices, Reporter(monitor))
         with threads(self.settings.threads):
-            self._prepare(job)
+            self._prepare(job, list(usable.notes))
 
-    def _prepare(self, job: Job) -> None:
-        notes: list[str] = []
+    def _prepare(self, job: Job, notes: list[str]) -> None:
         initial = self._start.initial
         job.reporter.tell("preparing", 0.0)
         images = tuple(

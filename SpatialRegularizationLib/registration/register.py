@@ -25,10 +25,11 @@ from .large_motion import initial_velocity
 from .network import Network, check_initial, network_of
 from .optimize import optimize, refine
 from .predict import predict
-from .prepare import check_image, check_overlap, describe_working_grid, prepare_intensity, working_grid
+from .prepare import check_overlap, describe_working_grid, prepare_intensity, working_grid
 from .result import Companions, Monitor, Registration
 from .scores import check_companions
 from .settings import RegistrationSettings
+from .usable import usable_pair
 
 if TYPE_CHECKING:
     from ..zoo.card import ModelCard
@@ -70,13 +71,12 @@ def register(  # eight arguments: the pair, how, what goes with it, and three th
     """
     settings = settings or RegistrationSettings()
     companions = companions or Companions()
-    check_image(fixed, "fixed image")
-    check_image(moving, "moving image")
+    usable = usable_pair(fixed, moving, companions)
     check_companions(companions, fixed.grid, moving.grid)
     choices = ComputeChoices.of(settings)
-    job = Job(fixed, moving, settings, companions, choices, Reporter(monitor))
+    job = Job(usable.fixed, usable.moving, settings, usable.companions, choices, Reporter(monitor))
     with threads(settings.threads):
-        return _run(job, initial, _network(model, condition, initial, choices))
+        return _run(job, initial, _network(model, condition, initial, choices), list(usable.notes))
 
 
 def _network(
@@ -93,8 +93,7 @@ def _network(
     return network_of(model, condition or {}, choices.device, choices.network_precision)
 
 
-def _run(job: Job, initial: SpatialTransform | None, network: Network | None) -> Registration:
-    notes: list[str] = []
+def _run(job: Job, initial: SpatialTransform | None, network: Network | None, notes: list[str]) -> Registration:
     job.reporter.tell("preparing", 0.0)
     images = (
         prepare_intensity(job.fixed, job.settings.intensity, "fixed image"),

@@ -28,10 +28,11 @@ from .job import Job, Reporter
 from .live import LiveAnswer, MovingAtRest
 from .network import Network, check_initial, network_of, seen_pair
 from .predict import Answer
-from .prepare import check_image, check_overlap, prepare_intensity, working_grid
+from .prepare import check_overlap, prepare_intensity, working_grid
 from .register import affine_start, register
 from .result import Companions, Monitor, Registration
 from .settings import RegistrationSettings
+from .usable import usable_pair
 
 if TYPE_CHECKING:
     from ..zoo.card import ModelCard
@@ -48,6 +49,7 @@ class PairSession:
         monitor: told about the loading; raises `Cancelled` to stop it.
 
     Attributes:
+        fixed, moving: the two images as given.
         grid: of every answer: the fixed grid, or the working grid where the fixed one is too large.
         affine: B, 4x4: φ(x) = B (x + d(x)).
         notes: sentences about the pair.
@@ -67,22 +69,22 @@ class PairSession:
         monitor: Monitor | None = None,
     ) -> None:
         settings = settings or RegistrationSettings()
-        check_image(fixed, "fixed image")
-        check_image(moving, "moving image")
+        usable = usable_pair(fixed, moving)
         check_initial(initial)
-        job = Job(fixed, moving, settings, Companions(), ComputeChoices.of(settings), Reporter(monitor))
+        self.fixed, self.moving = fixed, moving
+        choices = ComputeChoices.of(settings)
+        job = Job(usable.fixed, usable.moving, settings, usable.companions, choices, Reporter(monitor))
         with threads(settings.threads), torch.no_grad():
-            self._prepare(job, model, initial)
+            self._prepare(job, model, initial, list(usable.notes))
 
-    def _prepare(self, job: Job, model: Any, initial: SpatialTransform | None) -> None:
-        notes: list[str] = []
+    def _prepare(self, job: Job, model: Any, initial: SpatialTransform | None, notes: list[str]) -> None:
         job.reporter.tell("reading the model", 0.0)
         network = network_of(model, {}, job.choices.device, job.choices.network_precision)
         images = tuple(
             prepare_intensity(image, job.settings.intensity, name)
             for image, name in ((job.fixed, "fixed image"), (job.moving, "moving image"))
         )
-        self.affine = affine_start(job, images, (None, None), initial, notes)
+        self.affine = affine_start(job, images, job.masks(), initial, notes)
         check_overlap(job.fixed.grid, job.moving.grid, self.affine)
         limits = {"spacing_mm": job.settings.working_spacing_mm, "max_voxels": job.settings.max_voxels}
         self.grid = field_grid(job, working_grid(job.fixed.grid, **limits), notes)
@@ -108,16 +110,6 @@ class PairSession:
             return network.predict(self._seen.moving, self._seen.fixed)
         with network_precision(network.precision, self.device):
             return in_float32(network.model.decode(self._encoding, network.condition))
-
-    @property
-    def fixed(self) -> Volume:
-        """As given."""
-        return self._job.fixed
-
-    @property
-    def moving(self) -> Volume:
-        """As given."""
-        return self._job.moving
 
     @property
     def settings(self) -> RegistrationSettings:
@@ -185,7 +177,7 @@ class PairSession:
         """The finished registration at one condition, from the same affine start: fold-free, with inverse and all figures."""
         settings = replace(settings or self._job.settings, affine="none")
         return register(
-            self._job.fixed, self._job.moving, settings, companions=companions, initial=SpatialTransform(self.affine),
+            self.fixed, self.moving, settings, companions=companions, initial=SpatialTransform(self.affine),
             model=self._model, condition=values, monitor=monitor,
         )  # fmt: skip
 

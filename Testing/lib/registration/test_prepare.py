@@ -50,6 +50,16 @@ def test_an_unusable_image_is_refused(data, words) -> None:
         check_image(_volume(data), "moving image")
 
 
+@pytest.mark.parametrize("axis", range(3))
+def test_a_single_slice_along_any_axis_is_refused(axis: int) -> None:
+    shape = [6, 7, 8]
+    shape[axis] = 1
+    with pytest.raises(ValueError, match="moving image is a single slice"):
+        check_image(_volume(torch.rand(1, *shape)), "moving image")
+    shape[axis] = 2
+    check_image(_volume(torch.rand(1, *shape)), "moving image")
+
+
 def test_a_flat_image_is_refused() -> None:
     with pytest.raises(ValueError, match="3-D, got 2-D"):
         check_image(Volume(torch.rand(1, 4, 4), Grid((4, 4), (1, 1), (0, 0), ((1, 0), (0, 1)))), "fixed image")
@@ -84,7 +94,7 @@ def test_empty_and_misplaced_masks_are_refused() -> None:
         fit_mask(Volume(torch.zeros(1, 6, 7, 8), _grid()), _grid(), "fixed mask")
     with pytest.raises(ValueError, match="do not overlap"):
         fit_mask(Volume(torch.ones(1, 6, 7, 8), _grid(origin=(500, 0, 0))), _grid(), "fixed mask")
-    with pytest.raises(ValueError, match="NaN"):
+    with pytest.raises(ValueError, match="fixed mask is empty"):
         fit_mask(Volume(torch.full((1, 6, 7, 8), float("nan")), _grid()), _grid(), "fixed mask")
 
 
