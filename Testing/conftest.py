@@ -43,6 +43,15 @@ def shared_data() -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def shared_cases(shared_data: Path) -> Path:
+    """Folder of damaged files, `cases/files` beside the real images; skips where it is absent."""
+    folder = shared_data.parent / "cases" / "files"
+    if not folder.is_dir():
+        pytest.skip(f"damaged files not found at {folder}")
+    return folder
+
+
 @pytest.fixture
 def pair(tmp_path: Path) -> Path:
     """A folder with f.nii.gz and m.nii.gz, labels, masks and points of both: what the command line is tested on."""

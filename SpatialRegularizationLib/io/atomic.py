@@ -12,12 +12,27 @@ from pathlib import Path
 from .itk import reason_of
 
 
+def followed(path: str | os.PathLike) -> Path:
+    """The place that a path means: absolute, symbolic links followed, whether or not there is something.
+
+    Raises:
+        OSError: a relative path in a folder that was removed, or a link that leads to itself.
+    """
+    try:
+        place = Path(os.path.realpath(path))
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"The current folder does not exist any more: give the full path instead of {path}.") from error
+    if place.is_symlink():
+        raise OSError(f"{path} is a symbolic link that leads to itself: give another path, or remove the link.")
+    return place
+
+
 @contextlib.contextmanager
 def atomic_path(path: str | os.PathLike, suffix: str, *, needed_bytes: int = 0) -> Iterator[Path]:
     """A temporary path in the folder of `path`, renamed to `path` when the block ends, removed when it fails.
 
     Args:
-        path: where the file shall be in the end; an existing file is replaced.
+        path: where the file shall be in the end; an existing file is replaced, a symbolic link is followed.
         suffix: ending that the temporary name must keep, because writers choose the format by it (".nii.gz").
         needed_bytes: refuse at once when less than this is free, for writers that do not survive a full disk (HDF5).
 
@@ -25,11 +40,13 @@ def atomic_path(path: str | os.PathLike, suffix: str, *, needed_bytes: int = 0) 
         FileNotFoundError: the folder does not exist.
         OSError: the file cannot be written (disk full, no permission); what was there before is untouched.
     """
-    path = Path(path)
+    path = followed(path)
     if not path.parent.is_dir():
         raise FileNotFoundError(f"The folder {path.parent} does not exist: create it first.")
     if path.is_dir():
         raise IsADirectoryError(f"{path} is a folder: give the name of a file in it.")
+    if path.exists() and not path.is_file():
+        raise OSError(f"{path} is a device or a pipe: give the name of a file.")
     free = shutil.disk_usage(path.parent).free
     if free < needed_bytes:
         raise OSError(
@@ -39,8 +56,20 @@ def atomic_path(path: str | os.PathLike, suffix: str, *, needed_bytes: int = 0) 
     temporary = path.with_name(f".{secrets.token_hex(4)}.part{suffix}")
     try:
         yield temporary
+        _check_room(temporary)
         os.replace(temporary, path)
     except (OSError, RuntimeError) as error:
         raise OSError(f"{path} could not be written ({reason_of(error)}): check free space and permissions.") from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _check_room(path: Path) -> None:
+    """Raises OSError where not one byte more fits: writers in C that say nothing of a full disk end just there."""
+    size = path.stat().st_size
+    file = os.open(path, os.O_WRONLY | os.O_APPEND)
+    try:
+        os.write(file, b"\0")
+        os.ftruncate(file, size)
+    finally:
+        os.close(file)

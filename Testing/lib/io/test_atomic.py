@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
+import physical
 import pytest
+import torch
 
+from SpatialRegularizationLib.geometry import DisplacementField, SpatialTransform, Volume
 from SpatialRegularizationLib.io.atomic import atomic_path
+from SpatialRegularizationLib.io.meshes import FORMATS, read_mesh, write_mesh
+from SpatialRegularizationLib.io.points import write_points
+from SpatialRegularizationLib.io.transforms import write_transform
+from SpatialRegularizationLib.io.volumes import write_volume
 
 
 def test_a_finished_file_replaces_the_old_one(tmp_path: Path) -> None:
@@ -50,3 +61,55 @@ def test_a_folder_is_no_file_and_a_missing_folder_is_named(tmp_path: Path) -> No
 def test_too_little_room_is_noticed_before_writing(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="are free"), atomic_path(tmp_path / "a.h5", ".h5", needed_bytes=1 << 60):
         pass
+
+
+RANDOM = np.random.default_rng(0)
+GRID = physical.grid("oblique")
+NOISE = Volume(torch.from_numpy(RANDOM.normal(size=(1, *GRID.shape))).float(), GRID)
+FIELD = SpatialTransform(displacement=DisplacementField(torch.from_numpy(RANDOM.normal(size=(3, *GRID.shape))).float(), GRID))
+POINTS = RANDOM.normal(size=(500, 3))
+
+
+def _surface(path: Path) -> None:
+    write_mesh(path, read_mesh(path.with_name("source") / "triangles.obj"))
+
+
+WRITERS: dict[str, Callable[[Path], None]] = {
+    **{f"surface{suffix}": _surface for suffix in FORMATS},
+    **{f"points{suffix}": lambda p: write_points(p, POINTS) for suffix in (".csv", ".fcsv", ".mrk.json", ".txt")},
+    **{f"field{suffix}": lambda p: write_transform(p, FIELD) for suffix in (".h5", ".nrrd", ".mha", ".nii", ".nii.gz")},
+    **{f"affine{suffix}": lambda p: write_transform(p, SpatialTransform()) for suffix in (".h5", ".tfm", ".txt", ".mat")},
+    **{f"image{suffix}": lambda p: write_volume(p, NOISE) for suffix in (".nrrd", ".mha", ".nii", ".nii.gz")},
+}
+
+
+@contextlib.contextmanager
+def room_for(size: int) -> Iterator[None]:
+    """Files of this process may have `size` bytes inside the block: to a writer, that is a full disk."""
+    import resource
+
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a limit of file sizes")
+@pytest.mark.parametrize("name", WRITERS)
+def test_every_writer_notices_a_full_disk_and_leaves_nothing(tmp_path: Path, name: str) -> None:
+    if name.startswith("surface"):
+        pytest.importorskip("vtk", reason="surface models need vtk")
+        (tmp_path / "source").mkdir()
+        corners = "".join(f"v {x:.6f} {y:.6f} {z:.6f}\n" for x, y, z in RANDOM.normal(size=(300, 3)))
+        faces = "".join(f"f {n} {n + 1} {n + 2}\n" for n in range(1, 300, 3))
+        (tmp_path / "source" / "triangles.obj").write_text(corners + faces)
+    path = tmp_path / name
+    WRITERS[name](path)
+    size = path.stat().st_size
+    path.unlink()
+    for room in (0, size // 2, size - 1):
+        with pytest.raises(OSError, match=r"could not be written \(.*\): check free space"), room_for(room):
+            WRITERS[name](path)
+        assert {p.name for p in tmp_path.iterdir()} <= {"source"}, f"{room} of {size} bytes"

@@ -107,3 +107,70 @@ def test_missing_files_and_unknown_endings_are_named(tmp_path: Path) -> None:
         read_mesh(tmp_path / "a.xyz")
     with pytest.raises(ValueError, match="endings"):
         write_mesh(tmp_path / "b.xyz", sphere())
+
+
+def with_corner(suffix: str, content: bytes, corner: int) -> bytes:
+    """One triangle's last corner replaced by another number, in the file of a single triangle."""
+    if suffix == ".obj":
+        return content.replace(b"f 1 2 3", f"f 1 2 {corner + 1}".encode())
+    kind = ">i4" if suffix == ".vtk" else "<i4"
+    return content.replace(np.array([0, 1, 2], kind).tobytes(), np.array([0, 1, corner], kind).tobytes())
+
+
+def triangle(last: tuple[float, float, float] = (0.0, 1.0, 0.0)) -> Mesh:
+    points, cells = vtk.vtkPoints(), vtk.vtkCellArray()
+    for point in ((0.0, 0.0, 0.0), (1.0, 0.0, 0.0), last):
+        points.InsertNextPoint(point)
+    cells.InsertNextCell(3, [0, 1, 2])
+    polydata = vtk.vtkPolyData()
+    polydata.SetPoints(points)
+    polydata.SetPolys(cells)
+    return Mesh(np.array([(0.0, 0.0, 0.0), (1.0, 0.0, 0.0), last]), polydata)
+
+
+@pytest.mark.parametrize("corner", [3, 100_000, 2_000_000_000, -1, -2_000_000_000])
+@pytest.mark.parametrize("suffix", [".vtk", ".ply", ".obj"])
+def test_cells_of_points_that_do_not_exist_are_refused_in_a_sentence(tmp_path: Path, suffix: str, corner: int) -> None:
+    path = tmp_path / f"m{suffix}"
+    write_mesh(path, triangle())
+    assert len(read_mesh(path).points) == 3
+    damaged = with_corner(suffix, path.read_bytes(), corner)
+    assert damaged != path.read_bytes()
+    path.write_bytes(damaged)
+    with pytest.raises(ValueError, match=r"^[^\n]*m\.(vtk|ply|obj) (is damaged|holds no readable)[^\n]*$"):
+        read_mesh(path)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_points_that_are_no_numbers_are_refused_with_their_count(tmp_path: Path, suffix: str, bad: float) -> None:
+    write_mesh(tmp_path / f"m{suffix}", triangle((0.0, bad, 0.0)))
+    with pytest.raises(ValueError, match=r"1 of \d+ points with NaN or infinite|no readable surface"):
+        read_mesh(tmp_path / f"m{suffix}")
+
+
+def test_colors_names_and_texts_of_a_surface_survive(tmp_path: Path) -> None:
+    mesh = triangle()
+    colors = vtk.vtkUnsignedCharArray()
+    colors.SetName("colors")
+    colors.SetNumberOfComponents(3)
+    colors.SetComponentName(0, "red")
+    text = vtk.vtkStringArray()
+    text.SetName("who")
+    for n in range(3):
+        colors.InsertNextTuple3(n, 2, 3)
+        text.InsertNextValue(f"point {n}")
+    mesh.polydata.GetPointData().SetScalars(colors)
+    mesh.polydata.GetPointData().AddArray(text)
+    write_mesh(tmp_path / "m.vtp", mesh.with_points(mesh.points + 1))
+    again = read_mesh(tmp_path / "m.vtp").polydata.GetPointData()
+    assert again.GetScalars().GetName() == "colors"
+    assert again.GetScalars().GetTuple3(2) == (2.0, 2.0, 3.0)
+    assert again.GetScalars().GetComponentName(0) == "red"
+    assert again.GetAbstractArray("who").GetValue(2) == "point 2"
+
+
+@pytest.mark.parametrize("name", ["crash-ply-1/x.ply", "crash-obj/x.obj", "crash-vtk-2/x.vtk"])
+def test_files_that_crash_a_reader_of_vtk_end_in_a_sentence(shared_cases: Path, name: str) -> None:
+    with pytest.raises(ValueError, match="is damaged"):
+        read_mesh(shared_cases / name)
