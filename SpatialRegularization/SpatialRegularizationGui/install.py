@@ -16,6 +16,8 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
+from .restart import offer_restart
+
 TORCH = "torch>=2.2"
 REQUIREMENTS = Path(__file__).resolve().parents[1] / "Resources" / "requirements.txt"
 REQUESTER = "SpatialRegularization"
@@ -72,7 +74,16 @@ class Installer:
         return not any(map(_problem, self._wanted()))
 
     def ensure(self) -> Installed:
-        """Install what is missing; on the main thread, at a moment the user has chosen."""
+        """Install what is missing; on the main thread, at a moment the user has chosen.
+
+        Where Slicer has to be restarted, the user is asked, and may save the scene first.
+        """
+        done = self._install()
+        if done.state is Readiness.NEEDS_RESTART:
+            offer_restart(self._confirm)
+        return done
+
+    def _install(self) -> Installed:
         if self.check():  # without a look into PyTorch, which would load it into this process
             return Installed(Readiness.READY)
         loaded = {name: _version(name) for name in map(_name, self._wanted()) if MODULE_OF.get(name, name) in sys.modules}
@@ -112,13 +123,14 @@ class Installer:
         problem = _problem(TORCH)
         if not problem:
             return Installed(Readiness.READY)
-        question = "PyTorch is needed to compute. Install the PyTorch extension now? Slicer must be restarted afterwards."
+        question = (
+            "PyTorch is needed to compute. Install the PyTorch extension now? Slicer must be restarted afterwards; you are asked "
+            "before that."
+        )
         if not self._confirm(question):
             return Installed(Readiness.DECLINED, "the PyTorch extension is missing")
         try:
-            manager = importlib.import_module("slicer").app.extensionsManagerModel()
-            manager.interactive = False
-            done = manager.installExtensionFromServer("PyTorch")
+            done = _install_extension(importlib.import_module("slicer").app.extensionsManagerModel(), "PyTorch")
         except Exception as error:
             return _failed("the PyTorch extension", error)
         if not done:
@@ -157,6 +169,21 @@ class Installer:
         names = " ".join(repr(line) for line in wanted)
         return Installed(Readiness.FAILED, f"{problems[0]}: install it in the PyTorch Utils module, or by hand: "
                          f"PythonSlicer -m pip install {names}")  # fmt: skip
+
+
+def _install_extension(manager: Any, name: str) -> bool:
+    """Install an extension that the user has agreed to, without a restart; True where it was installed.
+
+    Args:
+        manager: qSlicerExtensionsManagerModel. Its `installExtensionFromServer(name, restart=True, update=False)` asks nothing
+            where it is not interactive, and takes no arguments by name.
+    """
+    interactive = manager.interactive
+    manager.interactive = False
+    try:
+        return bool(manager.installExtensionFromServer(name, False))
+    finally:
+        manager.interactive = interactive
 
 
 def _ask(question: str) -> bool:

@@ -47,6 +47,13 @@ class Machine:
         self.asked.append(question)
         return self.answer
 
+    def application(self, **manager: Any) -> Application:
+        """Slicer with windows, a scene and a manager of extensions; see `Application`."""
+        made = Application(**manager)
+        slicer = sys.modules["slicer"]
+        slicer.app, slicer.util, slicer.mrmlScene = made, made, made
+        return made
+
     def installer(self) -> Installer:
         return Installer(self.confirm)
 
@@ -103,6 +110,57 @@ class Machine:
             self.versions |= arrive or {}
 
         self.module("slicer.util", pip_install=run)
+
+
+class Application:
+    """Slicer's application, utilities, scene and manager of extensions in one, as far as a restart needs them.
+
+    Facts of qSlicerExtensionsManagerModel::installExtensionFromServer(name, restart = true, update = false): where it is not
+    `interactive` nothing is asked, and with `restart` the application restarts at once. Arguments have no names in PythonQt.
+
+    Args:
+        interactive: before the installation.
+        installs: what the installation returns, or raises.
+        unsaved: whether the scene has changes, at first and after the user has seen the dialog for saving.
+    """
+
+    def __init__(self, *, interactive: bool = True, installs: Any = True, unsaved: tuple[bool, bool] = (False, False)) -> None:
+        self.interactive, self._installs, self._unsaved = interactive, installs, unsaved
+        self.told: list[str] = []
+        self.window, self.testing = object(), False
+
+    def extensionsManagerModel(self) -> Application:
+        return self
+
+    def installExtensionFromServer(self, name: str, restart: bool = True, update: bool = False, /) -> bool:
+        if self.interactive:
+            self.told.append("asks by itself")
+        if isinstance(self._installs, Exception):
+            raise self._installs
+        self.told.append(f"installs {name}")
+        if restart and self._installs and not self.interactive:
+            self.restart()
+        return self._installs
+
+    def restart(self) -> None:
+        self.told.append("restarts")
+
+    def testingEnabled(self) -> bool:
+        return self.testing
+
+    def mainWindow(self, verbose: bool = True) -> Any:
+        return self.window
+
+    def openSaveDataDialog(self) -> bool:
+        self.told.append("offers to save")
+        self._unsaved = self._unsaved[1:] * 2
+        return not self._unsaved[0]
+
+    def GetStorableNodesModifiedSinceRead(self) -> bool:
+        return self._unsaved[0]
+
+    def GetModifiedSinceRead(self) -> bool:
+        return False
 
 
 PACKAGES = {"nibabel": "5.3.2", "safetensors": "0.5.0"}
@@ -227,15 +285,67 @@ def test_without_the_pytorch_extension_it_is_offered_and_needs_a_restart(
     machine: Machine, answer: bool, found: bool, state: Readiness
 ) -> None:
     machine.answer = answer
-    manager = types.SimpleNamespace(interactive=True, installExtensionFromServer=lambda name: machine.calls.append(name) or found)
-    sys.modules["slicer"].app = types.SimpleNamespace(extensionsManagerModel=lambda: manager)
+    slicer = machine.application(installs=found)
+    slicer.window = None
     done = machine.installer().ensure()
     assert done.state is state
-    assert machine.calls == (["PyTorch"] if answer else [])
+    assert slicer.told == (["installs PyTorch"] if answer else [])
     assert len(machine.asked) == 1
     assert "restart" in machine.asked[0].lower()
     if state is Readiness.NEEDS_RESTART:
         assert done.sentence.startswith("Restart Slicer to finish the installation")
+
+
+@pytest.mark.parametrize("interactive", [True, False])
+@pytest.mark.parametrize("installs", [True, False, RuntimeError("no network")])
+def test_the_manager_of_extensions_asks_and_is_silent_afterwards_as_before(
+    machine: Machine, interactive: bool, installs: Any
+) -> None:
+    slicer = machine.application(interactive=interactive, installs=installs)
+    machine.installer().ensure()
+    assert slicer.interactive is interactive
+    assert "asks by itself" not in slicer.told
+
+
+def _answers(machine: Machine, *answers: bool) -> Installer:
+    given = iter(answers)
+    return Installer(lambda question: machine.asked.append(question) or next(given))
+
+
+@pytest.mark.parametrize(
+    ("answers", "unsaved", "told"),
+    [
+        ((True, False), (True, True), []),
+        ((True, True), (False, False), ["restarts"]),
+        ((True, True), (True, False), ["offers to save", "restarts"]),
+        ((True, True, False), (True, True), ["offers to save"]),
+        ((True, True, True), (True, True), ["offers to save", "restarts"]),
+    ],
+)
+def test_slicer_restarts_only_when_the_user_agrees_and_what_is_not_saved_can_be_saved_first(
+    machine: Machine, answers: tuple[bool, ...], unsaved: tuple[bool, bool], told: list[str]
+) -> None:
+    slicer = machine.application(unsaved=unsaved)
+    done = _answers(machine, *answers).ensure()
+    assert slicer.told == ["installs PyTorch", *told]
+    assert len(machine.asked) == len(answers)
+    assert done.sentence.startswith("Restart Slicer to finish the installation")
+
+
+def test_a_package_that_was_replaced_leads_to_the_same_questions(machine: Machine) -> None:
+    slicer = machine.has(torch="2.5.1", nibabel="4.0.0", safetensors="0.5.0").application(unsaved=(True, False))
+    machine.module("nibabel")
+    machine.packaging(PACKAGES)
+    assert _answers(machine, True).ensure().state is Readiness.NEEDS_RESTART
+    assert slicer.told == ["offers to save", "restarts"]
+
+
+@pytest.mark.parametrize("how", ["testing", "no window"])
+def test_where_nobody_could_answer_slicer_is_not_restarted(machine: Machine, how: str) -> None:
+    slicer = machine.application(unsaved=(True, True))
+    slicer.testing, slicer.window = how == "testing", None if how == "no window" else slicer.window
+    assert machine.installer().ensure().state is Readiness.NEEDS_RESTART
+    assert slicer.told == ["installs PyTorch"]
 
 
 def test_a_package_that_was_loaded_and_replaced_needs_a_restart(machine: Machine) -> None:
