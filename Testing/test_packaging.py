@@ -43,6 +43,11 @@ def top() -> dict[str, str]:
     return found
 
 
+def as_arguments(value: str) -> list[str]:
+    """What a command of CMake gets for `${VARIABLE}` without quotes, as Slicer passes these on: `;` separates arguments."""
+    return [part for part in value.split(";") if part]
+
+
 def entry() -> dict:
     return json.loads((REPOSITORY / "SpatialRegularization.json").read_text(encoding="utf-8"))
 
@@ -100,6 +105,13 @@ def test_cmake_and_the_index_entry_say_the_same() -> None:
     assert found["EXTENSION_CATEGORY"] == content["category"]
     assert found["EXTENSION_DEPENDS"].split() == content["build_dependencies"] == ["PyTorch"]
     assert found["EXTENSION_HOMEPAGE"] + ".git" == content["scm_url"]
+
+
+@pytest.mark.parametrize("name", [name for name in top() if name.startswith("EXTENSION_")])
+def test_every_text_about_the_extension_reaches_the_server_whole(name: str) -> None:
+    value = top()[name]
+    assert as_arguments(value) == [value]
+    assert not set(value) & set('"\\$@`'), "CMake and the shells that it calls read these in their own way"
 
 
 def test_icon_and_screenshots_are_raw_addresses_of_files_that_exist() -> None:
