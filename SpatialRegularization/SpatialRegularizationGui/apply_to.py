@@ -144,7 +144,7 @@ def _inverse(transform: Any, snapshot: Snapshot) -> Any:
     """The node that holds φ⁻¹: made once, and kept up to date."""
     node = _inverse_node(transform)
     if node is None:
-        node = snapshot.make("vtkMRMLTransformNode", f"{transform.GetName()} (inverse)")
+        node = snapshot.make("vtkMRMLTransformNode", f"Inverse of {transform.GetName()}")
         node.SetNodeReferenceID(INVERSE_OF, transform.GetID())
     else:
         snapshot.keep(node)

@@ -23,13 +23,13 @@ PREFIX = "SpatialRegularization."
 ROLE = PREFIX + "Role"
 FOLDER = PREFIX + "Folder"
 NAMES = {
-    "transform": "{moving} to {fixed}",
-    "warped": "{moving} registered to {fixed}",
-    "lambda_map": "{moving} to {fixed}: lambda",
-    "jacobian": "{moving} to {fixed}: Jacobian",
-    "magnitude": "{moving} to {fixed}: displacement (mm)",
+    "transform": "Transform of {moving} to {fixed}",
+    "warped": "Registered {moving} to {fixed}",
+    "lambda_map": "Lambda of {moving} to {fixed}",
+    "jacobian": "Jacobian of {moving} to {fixed}",
+    "magnitude": "Displacement (mm) of {moving} to {fixed}",
 }
-"""Names of nodes that are made here."""
+"""Names of nodes that are made here: what it is comes first, since selectors cut off the end."""
 
 
 @dataclass(frozen=True)

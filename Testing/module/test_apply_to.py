@@ -227,7 +227,7 @@ def test_an_inverse_volume_is_pulled_through_the_inverse(oblique: Case, apply: A
     assert np.percentile(np.abs(oblique.scene.array(hardened) - expected)[INNER], 99.5) < 1.0
     apply.apply_to(oblique.node, [reference], inverse=True)
     made = reference.GetParentTransformNode()
-    assert made.GetName() == "warp (inverse)"
+    assert made.GetName() == "Inverse of warp"
     points = physical.inner_points(oblique.grid)
     assert far(oblique.scene.to_parent(made, points), physical.itk_points(oblique.itk, points)) < 1e-4
 

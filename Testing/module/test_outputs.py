@@ -74,11 +74,19 @@ def test_every_wanted_output_gets_a_node_with_the_result(run: Run) -> None:
     points = physical.inner_points(run.grid)
     expected = physical.itk_points(physical.itk_transform(run.transform), points)
     assert far(run.scene.from_parent(made["transform"], points), expected) < 1e-4
-    assert made["warped"].GetName() == "moving registered to fixed"
+    assert made["warped"].GetName() == "Registered moving to fixed"
     assert far(run.gui.image_of(made["lambda_map"]).values, 1.0) == 0
     assert run.gui.image_of(made["jacobian"]).grid.matches(run.grid)
     assert run.gui.image_of(made["warped"]).grid.shape == (20, 21, 22)
     assert {name: node.GetAttribute("SpatialRegularization.Role") for name, node in made.items()} == {n: n for n in made}
+
+
+def test_the_names_of_all_nodes_of_one_run_differ_in_their_first_word(run: Run) -> None:
+    """A selector shows the first twenty letters or so: long names of volumes push what comes later out of it."""
+    run.scene.named("moving").SetName("T1 weighted, second visit, contrast agent")
+    names = [node.GetName() for node in run.store().outputs.nodes.values()]
+    assert len({name.split()[0] for name in names}) == len(names) == 5
+    assert all("second visit" in name for name in names)
 
 
 def test_the_magnitude_is_how_far_points_of_the_fixed_image_go(run: Run) -> None:
@@ -249,7 +257,7 @@ def test_outputs_folder_and_settings_survive_a_bundle(run: Run, tmp_path: Path) 
         folder = run.outputs.folder_of(transform)
         hierarchy = other.slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(other.mrml)
         assert json.loads(hierarchy.GetItemAttribute(folder, "SpatialRegularization.Settings")) == FACTS["settings"]
-        lambda_map = other.named("moving to fixed: lambda", "vtkMRMLVolumeNode")
+        lambda_map = other.named("Lambda of moving to fixed", "vtkMRMLVolumeNode")
         assert far(run.gui.image_of(lambda_map).values, 1.0) == 0
         assert run.outputs.folder_of(lambda_map) == folder
     finally:
