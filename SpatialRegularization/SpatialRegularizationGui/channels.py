@@ -159,9 +159,13 @@ def _read(name: str, pipe: Any, events: queue.SimpleQueue) -> None:
 
 
 class QtChannel:
-    """qt.QProcess; the event loop of the application calls back."""
+    """qt.QProcess; the event loop of the application calls back.
+
+    Python never deletes a process: it is let go of within its own signals. It has a parent, and Qt deletes it later.
+    """
 
     apart = True
+    _parent: Any = None
 
     def __init__(self) -> None:
         self._process: Any = None
@@ -172,7 +176,9 @@ class QtChannel:
         import qt
 
         self._callbacks = callbacks
-        process = qt.QProcess()
+        if QtChannel._parent is None:
+            QtChannel._parent = qt.QObject()
+        process = qt.QProcess(QtChannel._parent)
         environment = qt.QProcessEnvironment.systemEnvironment()
         for name, value in command.environment.items():
             environment.insert(name, value)
@@ -184,7 +190,7 @@ class QtChannel:
         process.start(command.program, list(command.arguments))
         if not process.waitForStarted(int(1000 * SECONDS_TO_DIE)):
             reason = process.errorString()
-            self._process = None
+            self._release()
             raise OSError(f"{command.program} could not be started ({reason})")
 
     def write(self, data: bytes) -> None:
@@ -205,6 +211,12 @@ class QtChannel:
         kill_tree(tree)
         process.kill()
         process.waitForFinished(int(1000 * SECONDS_TO_DIE))
+        process.deleteLater()
+
+    def _release(self) -> None:
+        """Let go of the process, which Qt deletes once its signals are through."""
+        process, self._process = self._process, None
+        process.deleteLater()
 
     def _on_output(self) -> None:
         if self._process is not None:
@@ -220,7 +232,7 @@ class QtChannel:
         self._on_output()
         self._on_log()
         crashed = self._process is not None and int_of(self._process.exitStatus()) == 1
-        self._process = None
+        self._release()
         self._callbacks.ended(-abs(code) if crashed and code else code or -int(crashed))
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
 import sys
 import textwrap
 import time
+import types
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,7 @@ import numpy as np
 import pytest
 from SpatialRegularizationGui import processes
 from SpatialRegularizationGui import worker as worker_module
-from SpatialRegularizationGui.channels import InProcessChannel, PipeChannel, QtChannel
+from SpatialRegularizationGui.channels import Callbacks, Command, InProcessChannel, PipeChannel, QtChannel
 from SpatialRegularizationGui.processes import kill_tree, python_program
 from SpatialRegularizationGui.worker import LineReader, ProcessWorker, best_worker, library_path
 from worker_talk import SETTINGS
@@ -278,3 +280,92 @@ def test_an_orphan_ends_with_its_input(made: Callable[..., ProcessWorker], folde
     while alive(pid) and time.monotonic() < end:
         worker.poll(0.05)
     assert not alive(pid)
+
+
+class _Process:
+    """qt.QProcess as PythonQt has it: a wrapper of Python around an object of Qt.
+
+    The wrapper that goes takes the object along, unless that has a parent; within a signal of its own this is a crash.
+    """
+
+    def __init__(self, parent: Any = None) -> None:
+        self.core = types.SimpleNamespace(parent=parent, slots={}, emitting=False, deleted="", running=True)
+        _Process.last = self.core
+
+    def __del__(self) -> None:
+        if self.core.parent is None and not self.core.deleted:
+            self.core.deleted = "within its own signal" if self.core.emitting else "with the wrapper"
+
+    def connect(self, signal: str, slot: Callable[..., Any]) -> None:
+        self.core.slots[signal.partition("(")[0]] = slot
+
+    def deleteLater(self) -> None:
+        self.core.deleted = self.core.deleted or "later"
+
+    def setProcessEnvironment(self, environment: Any) -> None: ...
+
+    def start(self, program: str, arguments: list[str]) -> None: ...
+
+    def waitForStarted(self, milliseconds: int) -> bool:
+        return self.core.running
+
+    def waitForFinished(self, milliseconds: int) -> bool:
+        emit(self.core, "finished", 9, 1)
+        return True
+
+    def kill(self) -> None: ...
+
+    def errorString(self) -> str:
+        return "not there"
+
+    def exitStatus(self) -> int:
+        return 0
+
+    def readAllStandardOutput(self) -> Any:
+        return types.SimpleNamespace(data=lambda: b"")
+
+    readAllStandardError = readAllStandardOutput
+
+
+def emit(core: Any, signal: str, *values: Any) -> None:
+    before, core.emitting = core.emitting, True
+    core.slots[signal](*values)
+    core.emitting = before
+
+
+@pytest.fixture
+def running(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """Starts a channel over `_Process`; returns what Qt holds of it."""
+    environment = types.SimpleNamespace(systemEnvironment=lambda: types.SimpleNamespace(insert=lambda name, value: None))
+    qt = types.SimpleNamespace(QProcess=_Process, QProcessEnvironment=environment, QObject=object)
+    monkeypatch.setitem(sys.modules, "qt", qt)
+    monkeypatch.setattr(QtChannel, "_parent", None, raising=False)
+
+    def start(channel: QtChannel, received: Callable[[bytes], None] = lambda data: None) -> Any:
+        callbacks = Callbacks(received, lambda data: None, lambda code: gc.collect())
+        channel.start(Command("python", (), {"A": "b"}), callbacks)
+        return _Process.last
+
+    return start
+
+
+def test_a_process_that_ends_is_not_deleted_within_its_own_signal(running: Callable[..., Any]) -> None:
+    core = running(QtChannel())
+    emit(core, "finished", 0, 0)
+    gc.collect()
+    assert core.deleted == "later"
+
+
+def test_a_process_that_is_killed_by_what_it_says_is_not_deleted_within_its_own_signal(running: Callable[..., Any]) -> None:
+    channel = QtChannel()
+    core = running(channel, lambda data: channel.kill())
+    emit(core, "readyReadStandardOutput")
+    gc.collect()
+    assert core.deleted == "later"
+
+
+def test_a_process_that_does_not_start_is_let_go_of(running: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_Process, "waitForStarted", lambda self, milliseconds: False)
+    with pytest.raises(OSError, match="could not be started"):
+        running(QtChannel())
+    assert _Process.last.deleted == "later"
