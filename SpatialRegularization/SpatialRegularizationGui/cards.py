@@ -15,6 +15,8 @@ from SpatialRegularizationLib.zoo.manifest import read_manifest
 SHIPPED, INSTALLED, OFFERED = "shipped", "installed", "to download"
 LONGEST_HEADER = 100_000_000
 """Bytes; a longer header of a .safetensors file is damage."""
+TUNED, MIDDLE, DEFAULT = "the tuned values", "the middle of the range", "the model's default values"
+"""Where the values of sliders come from that nobody has moved."""
 SMALLEST_SHARE, LARGEST_SHARE = 0.6, 1.7
 """A field of view beyond these shares of the training images' is worth a warning."""
 COARSEST_SHARE = 1.6
@@ -22,12 +24,17 @@ COARSEST_SHARE = 1.6
 
 @dataclass(frozen=True)
 class Range:
-    """A hyperparameter of a model: name, trained range, tuned optimum."""
+    """A hyperparameter of a model: name, trained range, value where none is chosen.
+
+    Args:
+        origin: of that value: `TUNED` (the best of a sweep), `MIDDLE` (nobody has tuned it) or `DEFAULT` (the card gives it).
+    """
 
     name: str
     low: float
     high: float
     default: float
+    origin: str = DEFAULT
 
 
 @dataclass(frozen=True)
@@ -64,9 +71,19 @@ class Card:
     problem: str = ""
 
     @property
+    def start(self) -> str:
+        """What a reset brings: `TUNED` only where every slider was tuned."""
+        origins = {r.origin for r in self.ranges}
+        return next((origin for origin in (MIDDLE, DEFAULT) if origin in origins), TUNED)
+
+    @property
     def removable(self) -> bool:
         """Only what the user brought can be removed."""
         return self.state == INSTALLED
+
+    @property
+    def _untuned(self) -> str:
+        return "; not tuned, they start in the middle" if self.ranges and self.start == MIDDLE else ""
 
     def html(self) -> str:
         """A few lines for the panel."""
@@ -78,7 +95,7 @@ class Card:
             "State": f"{self.state}, {self.size_bytes / 1e6:.1f} MB",
             "Trained on": lattice,
             "Regularization": ", ".join(f"{name} {value:g}" for name, value in self.regularization.items()),
-            "Sliders": ", ".join(f"{r.name} {r.low:g} to {r.high:g}" for r in self.ranges),
+            "Sliders": ", ".join(f"{r.name} {r.low:g} to {r.high:g}" for r in self.ranges) + self._untuned,
             "Measured": ", ".join(f"{name} {value:.4g}" for name, value in self.figures.items() if value is not None),
             "License": self.license,
             "Cite": self.citation,
@@ -179,7 +196,9 @@ def _header_card(path: Path) -> str:
 def _spanned(description: Mapping[str, Any], name: str) -> Range:
     low, high = map(float, description[f"{name}_range"])
     default = description.get(f"default_{name}")
-    return Range(name, low, high, (low + high) / 2 if default is None else float(default))
+    if default is None:
+        return Range(name, low, high, (low + high) / 2, MIDDLE)
+    return Range(name, low, high, float(default), TUNED)
 
 
 def _lengths(extent: list[float]) -> str:

@@ -8,8 +8,9 @@ import slicer
 
 from SpatialRegularizationLib.registration.presets import preset_settings
 
-from .cards import Card
+from .cards import MIDDLE, TUNED, Card
 from .parameters import CONDITIONS, RULES, PanelParameters, write_preset
+from .steps import decimals_of, step_of
 
 SLIDERS = ("lambdaMax", "alphaPrime", "lambdaMean", "sigmaPrime", "eta", "uniformLambda")
 OF_PRIOR = {
@@ -46,24 +47,16 @@ class RegularizationSection:
             getattr(ui, f"{name}Slider").visible = getattr(ui, f"{name}Label").visible = name in active
         ui.priorSelector.visible = ui.priorLabel.visible = card is None
         for name, (low, high) in self._ranges(parameters, card).items():
-            slider, value = getattr(ui, f"{name}Slider"), getattr(parameters, name)
-            low, high = min(low, value), max(high, value)  # a value of a scene is never changed by showing it
-            if (slider.minimum, slider.maximum) != (low, high):
-                before = slider.blockSignals(True)
-                # As properties, PythonQt does not see ctkSliderWidget.setRange; in the order in which no end passes the other.
-                ends = ("maximum", high), ("minimum", low)
-                for side, end in ends if low > slider.maximum else reversed(ends):
-                    setattr(slider, side, end)
-                slider.value = value
-                slider.blockSignals(before)
+            _set_range(getattr(ui, f"{name}Slider"), low, high, getattr(parameters, name))
         ui.regularizationLabel.text = _fixed(card)
         ui.regularizationLabel.visible = bool(ui.regularizationLabel.text)
         ui.updateLiveCheckBox.enabled = bool(active)
         ui.resetButton.enabled = bool(active)
+        ui.resetButton.text, ui.resetButton.toolTip = _reset_words(parameters, card)
         ui.refineButton.enabled = ui.refineStepsSpinBox.enabled = card is not None and not card.problem
 
     def reset(self, parameters: PanelParameters, card: Card | None) -> None:
-        """Back to the tuned optimum of the model, or to the preset's values."""
+        """Back to the values that the model's card gives, or to the preset's; `_reset_words` says which these are."""
         with slicer.util.NodeModify(parameters.parameterNode):
             if card is not None:
                 for r in card.ranges:
@@ -92,6 +85,34 @@ class RegularizationSection:
             return {CONDITIONS[r.name]: (r.low, r.high) for r in card.ranges}
         settings = preset_settings(parameters.preset)
         return {name: slider_range(setting, getattr(settings, setting)) for name, setting in PER_PAIR.items()}
+
+
+def _set_range(slider: Any, low: float, high: float, value: float) -> None:
+    """Range, step and decimals of a slider, without a signal; a value of a scene is never changed by showing it."""
+    step, decimals = step_of(low, high), decimals_of(step_of(low, high), low, high)
+    low, high = min(low, value), max(high, value)
+    if (slider.minimum, slider.maximum, slider.singleStep, slider.decimals) == (low, high, step, decimals):
+        return
+    before = slider.blockSignals(True)
+    slider.decimals = decimals  # first: ends and value are rounded to them
+    # As properties, PythonQt does not see ctkSliderWidget.setRange; in the order in which no end passes the other.
+    ends = ("maximum", high), ("minimum", low)
+    for side, end in ends if low > slider.maximum else reversed(ends):
+        setattr(slider, side, end)
+    slider.singleStep = step  # after the range: a step beyond it is refused
+    slider.value = value
+    slider.blockSignals(before)
+
+
+def _reset_words(parameters: PanelParameters, card: Card | None) -> tuple[str, str]:
+    """Text and tool tip of the button that resets the sliders: what its values are, and are not."""
+    if card is None:
+        return "Reset to the preset's values", f"Back to the values of the preset {parameters.preset}."
+    tips = {
+        TUNED: f"Back to the values that were found best for {card.name}.",
+        MIDDLE: f"Back to the middle of the range of each slider: {card.name} was not tuned, other values may be better.",
+    }
+    return f"Reset to {card.start}", tips.get(card.start, f"Back to the values that the card of {card.name} gives.")
 
 
 def _fixed(card: Card | None) -> str:

@@ -141,6 +141,98 @@ def test_a_parameter_that_a_scene_brings_outside_of_the_range_of_a_preset_is_not
     assert (parameters.lambdaMax, ui.lambdaMaxSlider.value, ui.lambdaMaxSlider.maximum) == (250.0, 250.0, 250.0)
 
 
+SHIPPED = REPOSITORY / "SpatialRegularizationLib" / "zoo" / "bundled"
+
+
+def _form(parameters, card=None):
+    """The controls of the form, showing the sliders of a model or of the preset."""
+    import slicer
+    from SpatialRegularizationGui.regularization_section import RegularizationSection
+
+    ui = slicer.util.childWidgetVariables(slicer.util.loadUI(str(FORM)))
+    RegularizationSection(ui).show(parameters, card)
+    return ui
+
+
+def test_a_step_of_every_slider_is_small_beside_its_value_whatever_the_model_or_preset(parameters) -> None:
+    from SpatialRegularizationGui.cards import Card, Range, read_card
+    from SpatialRegularizationGui.parameters import CONDITIONS, write_preset
+    from SpatialRegularizationGui.regularization_section import PER_PAIR, RegularizationSection
+
+    from SpatialRegularizationLib.registration.presets import PRESETS
+
+    tiny = Card("tiny", "installed", ranges=(Range("alpha_prime", 0.0, 3e-5, 1.5e-5), Range("lambda_max", 0.05, 900.0, 450.0)))
+    cards = [tiny, *(read_card(path.stem, path) for path in sorted(SHIPPED.glob("*.safetensors")))]
+    seen = [(card, CONDITIONS[r.name], r.high - r.low, (r.low, r.high)) for card in cards for r in card.ranges]
+    seen += [(None, name, None, preset) for preset in PRESETS for name in PER_PAIR]
+    assert len(seen) > 30
+    for card, name, span, ends in seen:
+        if card is None:
+            parameters.preset = ends
+            write_preset(parameters, ends)
+        else:
+            RegularizationSection(None).reset(parameters, card)
+        slider = getattr(_form(parameters, card), f"{name}Slider")
+        span = span or slider.maximum - slider.minimum
+        assert span / 500 <= slider.singleStep <= span / 200 * 1.001, (ends, name, slider.singleStep)
+        assert 10.0**-slider.decimals <= slider.singleStep / 10 * 1.001, "a tenth of a step can be typed"
+        if card is None:
+            value = getattr(parameters, name)
+            assert slider.value == pytest.approx(value, rel=1e-9), f"{ends}: {name} is shown as it is"
+            assert slider.singleStep <= value / 40 * 1.001, (ends, name)
+        else:
+            assert (slider.minimum, slider.maximum) == pytest.approx(ends, rel=1e-9), "ends are shown as they are"
+
+
+def test_steps_of_the_advanced_numbers_are_small_beside_what_presets_hold(parameters) -> None:
+    from SpatialRegularizationGui.parameters import PARAMETER_OF
+
+    from SpatialRegularizationLib.registration.presets import PRESETS, preset_settings
+
+    ui = _form(parameters)
+    controls = {parameter: name for kind, name, parameter in _widgets() if kind in ("QDoubleSpinBox", "ctkSliderWidget")}
+    for preset in PRESETS:
+        for setting, parameter in PARAMETER_OF.items():
+            value = getattr(preset_settings(preset), setting)
+            if parameter in controls and value:
+                control = getattr(ui, controls[parameter])
+                assert control.singleStep <= value / 10 * 1.001, (preset, parameter)
+                assert round(value, control.decimals) == value, (preset, parameter)
+
+
+def test_the_reset_button_says_what_its_values_are(parameters) -> None:
+    from SpatialRegularizationGui.cards import read_card
+
+    said = {}
+    for path in sorted(SHIPPED.glob("*.safetensors")):
+        card, description = read_card(path.stem, path), json.loads(path.with_suffix(".json").read_text())["description"]
+        if card.ranges:
+            button = _form(parameters, card).resetButton
+            said[card.name] = button.text
+            tuned = all(description[f"default_{r.name}"] is not None for r in card.ranges)
+            assert ("found best" in button.toolTip) == tuned == ("tuned" in button.text), card.name
+            assert ("middle of the range" in button.toolTip) != tuned, card.name
+            assert ("not tuned" in card.html()) != tuned, card.name
+            middle = [r.default == pytest.approx((r.low + r.high) / 2) for r in card.ranges]
+            assert tuned or all(middle), card.name
+    assert said == {
+        "any-shapes-hyper": "Reset to the middle of the range",
+        "head-any-hyper": "Reset to the middle of the range",
+        "hippocampus-t1-hyper": "Reset to the tuned values",
+    }
+    assert _form(parameters).resetButton.text == "Reset to the preset's values"
+    assert "found best" not in _form(parameters).resetButton.toolTip
+
+
+def test_a_model_of_which_only_one_slider_was_tuned_is_not_called_tuned() -> None:
+    from SpatialRegularizationGui.cards import MIDDLE, TUNED, Card, Range, ranges_of
+
+    half = {"system": "hyper-tm-spr", "alpha_prime_range": [0, 0.2], "default_alpha_prime": 0.1, "lambda_max_range": [0.05, 5]}
+    assert Card("half", "installed", ranges=ranges_of(half)).start == MIDDLE
+    assert Card("whole", "installed", ranges=ranges_of({**half, "default_lambda_max": 2.0})).start == TUNED
+    assert Card("eta", "installed", ranges=(Range("eta", 0.0, 2.0, 0.45),)).start not in (MIDDLE, TUNED)
+
+
 def test_ranges_read_from_a_card_are_those_of_the_built_model() -> None:
     from SpatialRegularizationGui.cards import ranges_of
 
