@@ -21,6 +21,10 @@ from slicer.util import VTKObservationMixin
 if importlib.util.find_spec("SpatialRegularizationLib") is None:  # run from a checkout: the library lies beside this folder
     sys.path.append(str(Path(__file__).resolve().parent.parent))
 
+if getattr(sys.modules.get("SpatialRegularizationGui"), "in_use", False):  # Reload executes this file again: then its parts, too
+    for _name in [name for name in sys.modules if name.partition(".")[0] == "SpatialRegularizationGui"]:
+        del sys.modules[_name]
+
 from SpatialRegularizationGui.logic import RegistrationLogic
 from SpatialRegularizationGui.parameters import PanelParameters
 
@@ -52,26 +56,15 @@ def _register_samples() -> None:
 class SpatialRegularizationLogic(ScriptedLoadableModuleLogic, RegistrationLogic):
     """`SpatialRegularizationLogic().register(fixedNode, movingNode, ...)`, and the parameter node of the scene."""
 
-    def __init__(self, parent=None) -> None:
-        ScriptedLoadableModuleLogic.__init__(self)
-        self._wrapped: PanelParameters | None = None
-
     def getParameterNode(self) -> PanelParameters:
-        """The parameters of the present scene; the same object as long as the node is the same."""
-        node = super().getParameterNode()
-        if self._wrapped is None or self._wrapped.parameterNode is not node:
-            self._wrapped = PanelParameters(node)
-        return self._wrapped
+        """The parameters of the present scene, read now: a wrapper keeps values, also those from before a scene was whole."""
+        return PanelParameters(super().getParameterNode())
 
 
 class SpatialRegularizationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     """Puts the panel into the application and tells it about the scene."""
 
-    def __init__(self, parent=None) -> None:
-        self.panel = None
-        ScriptedLoadableModuleWidget.__init__(self, parent)
-        if self.panel is None:  # without a parent the base has called setup already
-            VTKObservationMixin.__init__(self)
+    panel = None  # until `setup` has made it: the base may call that at once
 
     def setup(self) -> None:
         """Make the form."""
@@ -91,16 +84,19 @@ class SpatialRegularizationWidget(ScriptedLoadableModuleWidget, VTKObservationMi
 
     def enter(self) -> None:
         """The user opens the module."""
-        self.panel.enter()
+        if self.panel is not None:
+            self.panel.enter()
 
     def exit(self) -> None:
         """The user opens another module."""
-        self.panel.exit()
+        if self.panel is not None:
+            self.panel.exit()
 
     def cleanup(self) -> None:
-        """The application closes, or the module is loaded again."""
+        """The application closes, or the module is loaded again; perhaps one after the other."""
         self.removeObservers()
-        self.panel.cleanup()
+        if self.panel is not None:  # None where setup failed
+            self.panel.cleanup()
 
 
 class SpatialRegularizationTest(ScriptedLoadableModuleTest, unittest.TestCase):
@@ -118,3 +114,6 @@ class SpatialRegularizationTest(ScriptedLoadableModuleTest, unittest.TestCase):
         finally:
             widget.cleanup()
             widget.parent.deleteLater()
+
+
+sys.modules["SpatialRegularizationGui"].in_use = True

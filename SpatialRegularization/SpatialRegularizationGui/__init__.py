@@ -6,3 +6,6 @@
 
 What they tell one another is in request.py, and signals.py carries it. Nothing here imports torch.
 """
+
+in_use = False
+"""True once the module file has been executed with this package."""

@@ -99,6 +99,12 @@ class RegistrationLogic:
         return self._devices
 
     @property
+    def awaits(self) -> bool:
+        """True while something is to come that `poll` hands over: a run, a live update, a report."""
+        busy = self._chosen_worker is not None and self._chosen_worker.busy
+        return busy or self._task is not None or self._live.active
+
+    @property
     def can_undo(self) -> bool:
         """True where `undo` has something to put back."""
         return self._stored is not None and not self._stored.snapshot.empty

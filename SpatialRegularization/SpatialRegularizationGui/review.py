@@ -15,6 +15,7 @@ import slicer
 
 from . import review_maps as maps
 from .review_display import Scale, color_volume, composites, hide_legend, show_grid, show_legend, slice_nodes
+from .review_links import Links
 from .review_view import OUTPUTS, Compare, Overlay, Result, View
 from .review_volumes import ReviewVolumes
 from .scene import grid_of, image_of, slice_position
@@ -29,7 +30,8 @@ class Review:
 
     def __init__(self, scene: Any) -> None:
         self._scene = scene
-        self._volumes = ReviewVolumes(scene)
+        self._volumes, self._links = ReviewVolumes(scene), Links(scene)
+        self._watched = True
         self._result: Result | None = None
         self._view = View()
         self._scale: Scale | None = None
@@ -94,17 +96,27 @@ class Review:
         label = self._volumes.folds(result) if marked else None
         for composite in composites(self._scene):
             modifying = composite.StartModify()
-            composite.SetLinkedControl(view.linked)
-            composite.SetHotLinkedControl(view.linked)
             composite.SetBackgroundVolumeID(_id(background))
             composite.SetForegroundVolumeID(_id(foreground))
             composite.SetForegroundOpacity(opacity)
             composite.SetLabelVolumeID(_id(label))
             composite.SetLabelOpacity(1.0)
             composite.EndModify(modifying)
+        self._link()
         self._color(volume, view)
         if result.transform is not None:
             show_grid(result.transform, result.fixed, slices=view.grid_slices, views=view.grid_views)
+
+    def watch(self, watched: bool) -> None:
+        """Whether somebody looks: while nobody does, the slice views are linked as the user had them."""
+        self._watched = watched
+        self._link()
+
+    def _link(self) -> None:
+        if self._watched and self._view.linked and self.result is not None:
+            self._links.link()
+        else:
+            self._links.restore()
 
     def blink(self) -> None:
         """One beat of the blink mode: fixed and warped image change places."""
@@ -131,7 +143,8 @@ class Review:
         return True
 
     def clear(self) -> None:
-        """Stop showing: hidden volumes, legend and grid go, the two images stay in the views."""
+        """Stop showing: hidden volumes, legend, grid and links go, the two images stay in the views."""
+        self._links.restore()
         result = self.result
         if result is not None:
             if result.transform is not None:

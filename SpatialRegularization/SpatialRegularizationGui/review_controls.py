@@ -38,7 +38,6 @@ class ReviewControls:
         self.opacity = _slider("reviewOpacitySlider", 0.6, "Opacity of the overlay, 0 to 1.")
         self.threshold = ctk.ctkRangeWidget()
         self.threshold.objectName = "reviewThresholdRange"
-        self.threshold.decimals = 3
         self.threshold.toolTip = "Only values of the overlay in this range are shown, in the unit of the color legend."
         self.compare = _choice("reviewCompareCombo", [c.value for c in Compare], "How fixed and warped image are compared.")
         self.fade = _slider("reviewFadeSlider", 0.5, "0 shows the fixed image, 1 the warped image.")

@@ -16,6 +16,7 @@ from .review import Review
 from .review_controls import ReviewControls
 from .review_table import Row, rows_of
 from .review_view import Compare, Overlay, Result, View
+from .steps import decimals_of, step_of
 
 BLINK_MS = 600
 """One image stays this long in the blink mode."""
@@ -34,6 +35,7 @@ class ReviewPanel:
         self._review: Review | None = None
         self._report = ""
         self._quiet = False
+        self._left = False
         self._error = ""
         self._shown_overlay = Overlay.NONE
         self._frame = frame
@@ -47,6 +49,7 @@ class ReviewPanel:
         """Look at another scene; None for none."""
         self.clear()
         self._review = None if scene is None else Review(scene)
+        self._watch()
 
     def show(self, shown: Outcome | Preview, request: RegistrationRequest) -> None:
         """Look at a finished run or at the answer to a live update."""
@@ -72,16 +75,26 @@ class ReviewPanel:
 
     def enter(self) -> None:
         """The module is shown again."""
+        self._left = False
+        self._watch()
         self._keep_time()
 
     def exit(self) -> None:
-        """Another module is shown: nothing blinks behind the user's back."""
+        """Another module is shown: nothing blinks behind the user's back, and views are linked as they were."""
+        self._left = True
+        self._watch()
         self._timer.stop()
 
     def cleanup(self) -> None:
-        """The widget goes."""
-        self.clear()
-        self._review = None
+        """The widget goes, or has gone: no control is touched any more; a second time nothing happens."""
+        self._timer.stop()
+        review, self._review = self._review, None
+        if review is not None:
+            review.clear()
+
+    def _watch(self) -> None:
+        if self._review is not None:
+            self._review.watch(not self._left)
 
     def save_report(self, path: str) -> None:
         """Write the report of the run that is shown to a file, ".html" where the name has no ending.
@@ -161,8 +174,10 @@ class ReviewPanel:
             return
         chosen = (scale.low, scale.high) if whole else (control.minimumValue, control.maximumValue)
         with self._silence():
+            step = step_of(scale.low, scale.high)
+            control.decimals = decimals_of(step, scale.low, scale.high)
             control.setRange(scale.low, scale.high)
-            control.singleStep = (scale.high - scale.low) / 100
+            control.singleStep = step
             control.setValues(*chosen)
 
     def _fill(self, rows: list[Row]) -> None:
@@ -189,7 +204,7 @@ class ReviewPanel:
         self._controls.save.enabled = bool(self._report)
 
     def _keep_time(self) -> None:
-        blinking = self._review is not None and self._review.result is not None
+        blinking = self._review is not None and self._review.result is not None and not self._left
         if blinking and self._compare() is Compare.BLINK:
             self._timer.start()
         else:

@@ -29,7 +29,7 @@ from .task import failure_of_error
 from .tool_tips import set_tool_tips
 
 POLL_MS = 20
-"""How often the logic may look after a worker that no event tells about."""
+"""How often the logic looks after a worker that no event tells about, while something is awaited."""
 
 
 class Panel:
@@ -50,7 +50,7 @@ class Panel:
         self._chosen: tuple[str, str] = ("", "")
         self._live_key: tuple[Any, ...] | None = None
         self._prepared: str | None = None
-        self._showing = self._previewing = self._installed = self._entered = False
+        self._showing = self._previewing = self._installed = self._entered = self._closed = False
         self.model = ModelSection(self.ui, dialogs or Dialogs())
         self.regularization = RegularizationSection(self.ui)
         self.run = RunSection(self.ui)
@@ -58,16 +58,17 @@ class Panel:
         self.review = ReviewPanel(self.ui.reviewFrame, logic.save_report)
         self._timer = qt.QTimer()
         self._timer.setInterval(POLL_MS)
-        self._timer.connect("timeout()", logic.poll)
+        self._timer.connect("timeout()", self._poll)
         set_tool_tips([*vars(self.ui).values()])
         self._connect()
 
     def attach(self, parameters: PanelParameters | None) -> None:
-        """Show and change these parameters from now on; None: none."""
-        if self.parameters is not None:
-            self.parameters.RemoveObserver(self._tag)
-            self.parameters.disconnectGui(self._gui)
-            self._gui = None
+        """Show and change these parameters from now on; None: none.
+
+        Args:
+            parameters: read from the scene just now; Slicer's wrapper keeps values, and misses nodes that come later.
+        """
+        self._detach()
         self.parameters, self._live_key = parameters, None
         if parameters is not None:
             self._chosen = (parameters.model, parameters.preset)
@@ -76,6 +77,15 @@ class Panel:
             self.review.set_scene(slicer.mrmlScene)
             restore_interpolation(slicer.mrmlScene)
         self._changed()
+
+    def _detach(self) -> None:
+        """Let go of the parameters, also where `attach` did not come to its end."""
+        parameters, tag, gui = self.parameters, self._tag, self._gui
+        self.parameters = self._tag = self._gui = None
+        if tag is not None:
+            parameters.RemoveObserver(tag)
+        if gui is not None:
+            parameters.disconnectGui(gui)
 
     def enter(self) -> None:
         """The user comes to the module: models may have come or gone."""
@@ -98,11 +108,17 @@ class Panel:
         self.run.forget()
 
     def cleanup(self) -> None:
-        """The module is unloaded."""
+        """The module is unloaded; a second time there is nothing to do, and the form may be gone."""
+        if self._closed:
+            return
+        self._closed = True
         self._timer.stop()
-        self.attach(None)
-        self.review.cleanup()
-        self.logic.close()
+        try:
+            self._detach()
+            self.review.cleanup()
+        finally:  # whatever happens: no process stays, and nothing is told to controls that go
+            self._wire(self.logic, connect=False)
+            self.logic.close()
 
     def apply(self, *, refine_steps: int = 0) -> None:
         """Register; while something runs: cancel it."""
@@ -126,7 +142,7 @@ class Panel:
 
     def _connect(self) -> None:
         """Buttons to what they do, the logic's signals to what they show."""
-        ui, logic = self.ui, self.logic
+        ui = self.ui
         self.run.apply_clicked.connect(self.apply)
         self.run.remedy_clicked.connect(self._remedy)
         self.model.asked.connect(self._manage)
@@ -134,14 +150,27 @@ class Panel:
         ui.resetButton.connect("clicked()", lambda: self.regularization.reset(self.parameters, self._card()))
         ui.refineButton.connect("clicked()", self._refine)
         ui.undoButton.connect("clicked()", self._undo)
-        logic.state_changed.connect(self._state_changed)
-        logic.progressed.connect(self._progressed)
-        logic.finished.connect(self._finished)
-        logic.failed.connect(self._failed)
-        logic.cancelled.connect(self.run.show_cancelled)
-        logic.previewed.connect(self._previewed)
-        logic.live_changed.connect(self._say_live)
-        logic.catalogue_changed.connect(self._catalogue_changed)
+        self._wire(self.logic, connect=True)
+
+    def _wire(self, logic: RegistrationLogic, *, connect: bool) -> None:
+        """The logic's signals to what they show, or no longer."""
+        for signal, slot in (
+            (logic.state_changed, self._state_changed),
+            (logic.progressed, self._progressed),
+            (logic.finished, self._finished),
+            (logic.failed, self._failed),
+            (logic.cancelled, self.run.show_cancelled),
+            (logic.previewed, self._previewed),
+            (logic.live_changed, self._say_live),
+            (logic.catalogue_changed, self._catalogue_changed),
+        ):
+            (signal.connect if connect else signal.disconnect)(slot)
+
+    def _poll(self) -> None:
+        """One beat of the timer, which rests when nothing is awaited."""
+        self.logic.poll()
+        if not self.logic.awaits:
+            self._timer.stop()
 
     def _bindings(self) -> dict[str, Any]:
         """Parameter → widget, or connector where Slicer has none."""

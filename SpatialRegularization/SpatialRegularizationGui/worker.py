@@ -68,6 +68,10 @@ class Worker(Protocol):
         """Which process this is, counted from 1; 0 where none runs."""
 
     @property
+    def busy(self) -> bool:
+        """True while a request waits for its last event."""
+
+    @property
     def environment(self) -> Mapping[str, str]:
         """The variables of `use`."""
 
@@ -121,6 +125,11 @@ class ProcessWorker:
     def generation(self) -> int:
         """Which process this is, counted from 1; 0 where none runs."""
         return self.starts if self._channel is not None else 0
+
+    @property
+    def busy(self) -> bool:
+        """True while a request waits for its last event."""
+        return bool(self._open)
 
     @property
     def pid(self) -> int | None:

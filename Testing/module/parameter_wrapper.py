@@ -1,7 +1,14 @@
 """Double of Slicer's parameterNodeWrapper: typed names that live in a parameter node and are bound to widgets.
 
-It follows the documented behavior (names, types, when a value is read and written, what is an error) as far as the module uses
-it, and refuses the rest: annotations, widget classes and types that are not listed here.
+It follows the original (Base/Python/slicer/parameterNodeWrapper of Slicer) as far as the module uses it, and refuses the rest:
+annotations, widget classes and types that are not listed here. As there,
+    - every wrapper keeps the values, and reads them again at ModifiedEvent of the node and at no other time: what a reference
+      leads to may change without one;
+    - a wrapper that nobody holds any more takes its observers away, but one that was ever connected to widgets is held by an
+      observer that nothing removes;
+    - connecting a widget gives it the range of the parameter.
+
+It does not prove PythonQt's conversions, `prefix`, packs, lists and paths, nor what the module does not use.
 """
 
 from __future__ import annotations
@@ -11,49 +18,14 @@ import enum
 import sys
 import types
 import typing
-from typing import Annotated, Any
+import weakref
+from typing import Any
 
+from parameter_types import Choice, Default, Parameter, WithinRange, node_classes, note_of, parts_of
 from PySide6 import QtWidgets
 
+__all__ = ["Choice", "Default", "GuiConnector", "WithinRange", "note_of", "parameterNodeWrapper"]
 PROPERTY = "SlicerParameterName"
-
-
-class Note:
-    """An annotation of a parameter's type."""
-
-    def __init__(self, *values: Any) -> None:
-        self.values = values
-
-
-class WithinRange(Note):
-    """Smallest and largest value."""
-
-
-class Default(Note):
-    """Value where none was written."""
-
-
-class Choice(Note):
-    """The values there are."""
-
-
-def note_of(notes: tuple[Note, ...], kind: type[Note]) -> tuple[Any, ...] | None:
-    return next((note.values for note in notes if isinstance(note, kind)), None)
-
-
-def _parts(hint: Any) -> tuple[Any, tuple[Note, ...]]:
-    """The bare type and the notes of a type."""
-    base, *notes = typing.get_args(Annotated[hint, None])
-    return base, tuple(notes[:-1])
-
-
-def _node_classes(base: Any, slicer: Any) -> tuple[type, ...]:
-    """The MRML classes of a node parameter; () for other types. `X | None` is refused as in Slicer."""
-    members = typing.get_args(base) if typing.get_origin(base) is typing.Union else (base,)
-    kinds = tuple(kind for kind in members if kind is not type(None))
-    if all(isinstance(kind, type) and issubclass(kind, slicer.vtkMRMLNode) for kind in kinds):
-        return kinds
-    return ()
 
 
 class GuiConnector(abc.ABC):
@@ -126,9 +98,9 @@ class _WidgetConnector(GuiConnector):
         self._write(value)
 
 
-def _connector(widget: Any, hint: Any, slicer: Any) -> GuiConnector:
+def _connector(widget: Any, hint: Any) -> GuiConnector:
     """The connector of a widget for a type; the classes must be exactly those that Slicer knows."""
-    base, notes = _parts(hint)
+    base, notes = parts_of(hint)
     kind = type(widget).__name__
 
     def by(name: str, signal: str) -> GuiConnector:
@@ -142,7 +114,7 @@ def _connector(widget: Any, hint: Any, slicer: Any) -> GuiConnector:
         span = note_of(notes, WithinRange)
         if span is None:
             raise RuntimeError(f"{kind} needs a bounded number.")
-        widget.maximum, widget.minimum = max(span), min(span)
+        widget.minimum, widget.maximum = span
         return by("value", "valueChanged(int)" if base is int else "valueChanged(double)")
     if base is str and kind == "QLineEdit":
         return by("text", "textChanged(QString)")
@@ -150,8 +122,8 @@ def _connector(widget: Any, hint: Any, slicer: Any) -> GuiConnector:
         return _choices(widget, list(base), getattr(base, "label", lambda member: member.name))
     if base is str and kind == "QComboBox" and note_of(notes, Choice):
         return _choices(widget, list(note_of(notes, Choice)[0]), str)
-    if kind == "qMRMLNodeComboBox" and _node_classes(base, slicer):
-        widget.nodeTypes = [node().GetClassName() for node in _node_classes(base, slicer)]
+    if kind == "qMRMLNodeComboBox" and node_classes(base):
+        widget.nodeTypes = [node().GetClassName() for node in node_classes(base)]
         return _WidgetConnector(widget, "currentNodeChanged(vtkMRMLNode*)", widget.currentNode, widget.setCurrentNode)
     raise RuntimeError(f"No connector between {base} and {kind}.")
 
@@ -166,75 +138,57 @@ def _choices(widget: Any, values: list[Any], label: Any) -> GuiConnector:
     )  # fmt: skip
 
 
-class _Parameter:
-    """Type, default and text form of one member."""
+class _Kept:
+    """The value of one parameter as it was read last."""
 
-    def __init__(self, name: str, hint: Any, assigned: Any, slicer: Any) -> None:
-        self.name, self.hint = name, hint
-        self.base, self.notes = _parts(hint)
-        self.nodes = _node_classes(self.base, slicer)
-        plain = self.base in (bool, int, float, str)
-        self.enum = isinstance(self.base, type) and issubclass(self.base, enum.Enum)
-        if not (self.nodes or plain or self.enum):
-            raise TypeError(f"No serializer for {name}: {hint}.")
-        given = note_of(self.notes, Default)
-        if assigned is not None:
-            self.default = assigned
-        elif given is not None:
-            self.default = given[0]
-        else:
-            self.default = None if self.nodes else next(iter(self.base)) if self.enum else self.base()
+    def __init__(self, parameter: Parameter, node: Any) -> None:
+        import vtk
 
-    def check(self, value: Any) -> None:
-        """Raises ValueError or TypeError for a value that Slicer refuses."""
-        if self.nodes:
-            if value is not None and not isinstance(value, self.nodes):
-                raise TypeError(f"{self.name} takes {self.nodes}, got {value.GetClassName()}.")
-            return
-        if not isinstance(value, (int, float) if self.base is float else self.base):
-            raise TypeError(f"{self.name} takes {self.base}, got {value!r}.")
-        span, choices = note_of(self.notes, WithinRange), note_of(self.notes, Choice)
-        if (span and not span[0] <= value <= span[1]) or (choices and value not in choices[0]):
-            raise ValueError(f"{self.name}: {value!r} is not within {span or choices}.")
+        self.parameter, self._node, self._writing = parameter, node, False
+        self.value = parameter.read(node)
+        me = weakref.ref(self)  # the observer alone does not keep it
+        self._tag = node.AddObserver(vtk.vtkCommand.ModifiedEvent, lambda *_: me()._renew())
 
-    def write(self, node: Any, value: Any) -> None:
-        self.check(value)
-        if self.nodes:
-            node.SetParameter(self.name, "")
-            node.SetNodeReferenceID(self.name, None if value is None else value.GetID())
-        else:
-            node.SetParameter(self.name, value.name if self.enum else str(value))
+    def __del__(self) -> None:
+        self._node.RemoveObserver(self._tag)
 
-    def read(self, node: Any) -> Any:
-        if self.name not in node.GetParameterNames():  # a closed scene has emptied the node
-            self.write(node, self.default)
-        if self.nodes:
-            return node.GetNodeReference(self.name)
-        text = node.GetParameter(self.name)
-        if self.enum:
-            return self.base[text]
-        return text == "True" if self.base is bool else self.base(text)
+    def write(self, value: Any) -> None:
+        self._writing = True
+        try:
+            with sys.modules["slicer"].util.NodeModify(self._node):
+                self.parameter.write(self._node, value)
+                self.value = self.parameter.read(self._node)  # before any observer asks for it
+        finally:
+            self._writing = False
+
+    def _renew(self) -> None:
+        if not self._writing:
+            self.value = self.parameter.read(self._node)
 
 
 class _Wrapper:
     """What the decorator adds to a class."""
 
-    allParameters: typing.ClassVar[dict[str, _Parameter]]
+    allParameters: typing.ClassVar[dict[str, Parameter]]
 
-    def __init__(self, parameterNode: Any, prefix: str | None = None) -> None:
-        import vtk
-
-        self.__dict__.update(parameterNode=parameterNode, _guis={}, _updating=False)
-        for parameter in self.allParameters.values():
-            if parameter.name not in parameterNode.GetParameterNames():
+    def __init__(self, parameterNode: Any) -> None:
+        self.__dict__.update(parameterNode=parameterNode, _guis={}, _connected=0, _updating=False, _kept={})
+        for name, parameter in self.allParameters.items():
+            if not parameter.present(parameterNode):
                 parameter.write(parameterNode, parameter.default)
-        self.__dict__["_tag"] = parameterNode.AddObserver(vtk.vtkCommand.ModifiedEvent, lambda *_: self._show())
+            self._kept[name] = _Kept(parameter, parameterNode)
 
     def getValue(self, name: str) -> Any:
-        return self._known(name).read(self.parameterNode)
+        self._known(name)
+        return self._kept[name].value
 
     def setValue(self, name: str, value: Any) -> None:
-        self._known(name).write(self.parameterNode, value)
+        self._known(name)
+        self._kept[name].write(value)
+
+    def isCached(self, name: str) -> bool:
+        self._known(name)
+        return True  # every type that is known here
 
     @classmethod
     def dataType(cls, name: str) -> Any:
@@ -243,21 +197,24 @@ class _Wrapper:
     def default(self, name: str) -> Any:
         return types.SimpleNamespace(value=self._known(name).default)
 
-    def connectGui(self, gui: Any) -> int:
+    def connectGui(self, gui: Any) -> None:
         widgets = [w for w in vars(gui).values() if isinstance(w, QtWidgets.QWidget) and w.property(PROPERTY)]
-        return self.connectParametersToGui({widget.property(PROPERTY): widget for widget in widgets})
+        self.connectParametersToGui({widget.property(PROPERTY): widget for widget in widgets})
 
     def connectParametersToGui(self, mapping: dict[str, Any]) -> int:
-        slicer = sys.modules["slicer"]
+        import vtk
+
+        hints = {name: self._known(name).hint for name in mapping}
         made = {
-            name: widget if isinstance(widget, GuiConnector) else _connector(widget, self._known(name).hint, slicer)
+            name: widget if isinstance(widget, GuiConnector) else _connector(widget, hints[name])
             for name, widget in mapping.items()
         }
-        tag = len(self._guis)
+        tag, self.__dict__["_connected"] = self._connected, self._connected + 1
         self._guis[tag] = made
         for name, connector in made.items():
             connector.write(self.getValue(name))
             connector.onChanged(lambda name=name, connector=connector: self._take(name, connector))
+        self.AddObserver(vtk.vtkCommand.ModifiedEvent, lambda *_: self._show())  # nothing removes it
         return tag
 
     def disconnectGui(self, tag: int) -> None:
@@ -280,32 +237,33 @@ class _Wrapper:
         self.parameterNode.Modified()
 
     @classmethod
-    def _known(cls, name: str) -> _Parameter:
+    def _known(cls, name: str) -> Parameter:
         if name not in cls.allParameters:
             raise ValueError(f"Cannot find a param with the given name: {name}")
         return cls.allParameters[name]
 
     def _take(self, name: str, connector: GuiConnector) -> None:
-        if not self._updating:
-            self.setValue(name, connector.read())
+        with sys.modules["slicer"].util.NodeModify(self):
+            if not self._updating:
+                self.setValue(name, connector.read())
 
     def _show(self) -> None:
         if self._updating:
             return
         self.__dict__["_updating"] = True
         try:
-            for gui in list(self._guis.values()):
-                for name, connector in gui.items():
-                    connector.write(self.getValue(name))
+            with sys.modules["slicer"].util.NodeModify(self):
+                for gui in list(self._guis.values()):
+                    for name, connector in gui.items():
+                        connector.write(self.getValue(name))
         finally:
             self.__dict__["_updating"] = False
 
 
 def parameterNodeWrapper(kind: type) -> type:
     """Class decorator: every annotated name becomes a property that lives in the parameter node."""
-    slicer = sys.modules["slicer"]
     hints = typing.get_type_hints(kind, include_extras=True)
-    members = {name: _Parameter(name, hint, vars(kind).get(name), slicer) for name, hint in hints.items()}
+    members = {name: Parameter(name, hint, vars(kind).get(name)) for name, hint in hints.items()}
 
     def accessor(name: str) -> property:
         return property(lambda self: self.getValue(name), lambda self, value: self.setValue(name, value))

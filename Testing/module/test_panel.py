@@ -244,6 +244,43 @@ def test_a_scene_that_is_saved_and_loaded_brings_inputs_outputs_and_settings_bac
     assert ui.applyButton.text == "Apply"
 
 
+NODES = {
+    "fixedVolume": "vtkMRMLScalarVolumeNode", "movingVolume": "vtkMRMLScalarVolumeNode", "fixedMask": "vtkMRMLSegmentationNode",
+    "movingMask": "vtkMRMLScalarVolumeNode", "fixedLabels": "vtkMRMLSegmentationNode",
+    "movingLabels": "vtkMRMLLabelMapVolumeNode", "fixedPoints": "vtkMRMLMarkupsFiducialNode",
+    "movingPoints": "vtkMRMLMarkupsFiducialNode", "initialTransform": "vtkMRMLTransformNode",
+    "outputTransform": "vtkMRMLTransformNode", "outputVolume": "vtkMRMLScalarVolumeNode",
+    "outputLambda": "vtkMRMLScalarVolumeNode", "outputJacobian": "vtkMRMLScalarVolumeNode",
+    "outputMagnitude": "vtkMRMLScalarVolumeNode", "applyTransform": "vtkMRMLTransformNode",
+    "applyReference": "vtkMRMLScalarVolumeNode",
+}  # fmt: skip
+"""Parameter → class of a node that it takes."""
+
+
+@pytest.mark.parametrize("clear", [True, False], ids=["opened", "added to an empty scene"])
+def test_every_node_that_was_chosen_is_chosen_again_in_a_scene_that_is_loaded(widget, scene, tmp_path: Path, clear: bool) -> None:
+    from SpatialRegularization import SpatialRegularizationLogic
+
+    console, parameters = SpatialRegularizationLogic(), widget.logic.getParameterNode()
+    assert {name for name in parameters.allParameters if parameters.default(name).value is None} == set(NODES)
+    for name, kind in NODES.items():
+        node = scene.add(kind, name)
+        if node.IsA("vtkMRMLVolumeNode"):
+            node.SetAndObserveImageData(widget.fixed.GetImageData())
+        setattr(parameters, name, node)
+    scene.save(tmp_path / "scene.mrb")
+    scene.mrml.Clear(False)
+    assert [name for name in NODES if getattr(widget.panel.parameters, name) is not None] == []
+    assert scene.mrml.ReadFromMRB(str(tmp_path / "scene.mrb"), clear)
+    for found in (widget.panel.parameters, widget.logic.getParameterNode(), console.getParameterNode()):
+        names = {name: getattr(found, name) and getattr(found, name).GetName() for name in NODES}
+        assert names == {name: name for name in NODES}
+    ui = widget.panel.ui
+    selectors = {w.property("SlicerParameterName"): w for w in vars(ui).values() if w.className() == "qMRMLNodeComboBox"}
+    assert {name: selectors[name].currentNode().GetName() for name in NODES} == {name: name for name in NODES}
+    console.close()
+
+
 def test_apply_to_places_several_nodes_under_the_transform_and_takes_them_out_again(widget, scene) -> None:
     ui = widget.panel.ui
     transform = scene.add("vtkMRMLTransformNode", "T")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Optional
 
 import pytest
 import qt_needed
@@ -96,6 +96,46 @@ def test_a_node_selector_takes_nodes_of_its_types_only_and_follows_the_scene(qt,
     selector.noneEnabled = False
     other = scene.add("vtkMRMLScalarVolumeNode")
     assert selector.currentNode() is other
+
+
+def test_parameters_are_read_when_the_node_is_modified_and_at_no_other_time(qt, scene) -> None:
+    """As in Slicer: what a reference leads to can change without ModifiedEvent of the node that refers to it."""
+
+    hints = {"volume": Optional[scene.slicer.vtkMRMLScalarVolumeNode], "name": str}  # noqa: UP045
+    Wrapped = parameterNodeWrapper(type("Wrapped", (), {"__annotations__": hints}))
+    node = scene.add("vtkMRMLScriptedModuleNode")
+    wrapped = Wrapped(node)
+    node.UnsetParameter("volume_1")  # that of None
+    node.SetParameter("volume_0", "")
+    node.SetNodeReferenceID("volume_0", "vtkMRMLScalarVolumeNode1")  # as a file has it that is just being read
+    volume = scene.add("vtkMRMLScalarVolumeNode")
+    assert node.GetNodeReference("volume_0") is volume
+    assert wrapped.volume is None
+    assert Wrapped(node).volume is volume
+    node.Modified()
+    assert wrapped.volume is volume
+    node.SetParameter("name", "x")
+    assert wrapped.name == "x"
+    with scene.slicer.util.NodeModify(node):
+        node.SetParameter("name", "y")
+        assert wrapped.name == "x", "not told yet"
+    assert wrapped.name == "y"
+
+
+def test_parameters_that_nobody_holds_are_let_go_of_unless_they_were_connected_to_controls(qt, scene) -> None:
+    import vtk
+
+    @parameterNodeWrapper
+    class Wrapped:
+        share: Annotated[float, WithinRange(0.0, 1.0)]
+
+    node = scene.add("vtkMRMLScriptedModuleNode")
+    Wrapped(node).share = 0.5
+    assert not node.HasObserver(vtk.vtkCommand.ModifiedEvent)
+    connected = Wrapped(node)
+    connected.disconnectGui(connected.connectParametersToGui({"share": qt.QDoubleSpinBox()}))
+    del connected
+    assert node.HasObserver(vtk.vtkCommand.ModifiedEvent)
 
 
 def test_parameters_refuse_wrong_types_values_out_of_range_and_controls_that_do_not_fit(qt, scene) -> None:
