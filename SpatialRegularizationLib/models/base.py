@@ -39,7 +39,7 @@ class Hyperparameter:
     Args:
         name: as in design and settings: "alpha_prime", "lambda_max", "eta", "lambda".
         low, high: range the model was trained on.
-        default: value used where none is given (the tuned optimum).
+        default: value used where none is given: the tuned optimum, or the middle of the range.
     """
 
     name: str
