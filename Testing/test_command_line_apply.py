@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from command_line import POINTS, register, run, the_sentence
+from command_line import POINTS, QUICK, register, run, the_sentence
 
-from SpatialRegularizationLib.io.points import read_points
+from SpatialRegularizationLib.io.points import read_points, write_points
 from SpatialRegularizationLib.io.volumes import read_volume
 
 
@@ -51,3 +51,24 @@ def test_evaluate_agrees_with_the_report(pair: Path, capsys: pytest.CaptureFixtu
     assert found["tre_after_mm"]["mean"] == pytest.approx(report["tre_after_mm"]["mean"], abs=1e-2)
     assert run("evaluate", "--transform", pair / "out", *images, "--out", pair / "e.json", "--quiet") == 0
     assert json.loads((pair / "e.json").read_text(encoding="utf-8"))["folding_percent"] == 0
+
+
+def test_landmarks_are_scored_by_their_labels_and_those_without_a_partner_are_told(
+    pair: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = ("tip", "root", "side")
+    write_points(pair / "f_named.csv", POINTS, names)
+    order = [2, 0, 1]
+    rows = [f"{names[n]},{','.join(str(c) for c in POINTS[n] + [2, 0, 0])},1" for n in order]
+    (pair / "m_named.csv").write_text("\n".join(["label,l,p,s,defined", *rows, "never,0,0,0,0"]))
+    apart = ["--fixed-points", pair / "f_named.csv", "--moving-points", pair / "m_named.csv"]
+    run("register", pair / "f.nii.gz", pair / "m.nii.gz", "--out", pair / "out", *QUICK, *apart)
+    report = json.loads((pair / "out" / "report.json").read_text())
+    assert report["tre_before_mm"]["max"] == pytest.approx(2.0, abs=1e-3)
+    assert any("1 landmark was left out, not placed on both sides (never)" in note for note in report["notes"])
+    capsys.readouterr()
+    evaluate = ["--transform", pair / "out", "--fixed", pair / "f.nii.gz", "--moving", pair / "m.nii.gz", *apart]
+    assert run("evaluate", *evaluate, "--json") == 0
+    said = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert said["tre_before_mm"]["max"] == pytest.approx(2.0, abs=1e-3)
+    assert any("never" in note for note in said["notes"])

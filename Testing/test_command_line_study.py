@@ -7,11 +7,12 @@ import json
 from pathlib import Path
 
 import pytest
-from command_line import GRID, REPOSITORY, STEPS, run, the_sentence
+from command_line import GRID, POINTS, REPOSITORY, STEPS, run, the_sentence
 from known_model import card_of
 
 from SpatialRegularizationLib.commands.study import pairs_of, settings_of
 from SpatialRegularizationLib.evaluation.study.settings import FILES, StudySettings
+from SpatialRegularizationLib.io.points import write_points
 from SpatialRegularizationLib.training.config_file import read_config
 
 LEVELS = [[2, 2, 3]]
@@ -162,3 +163,13 @@ def test_models_that_are_files_are_found_from_the_folder_of_the_study(pair: Path
         settings_of(parse(["evaluate", str(path)]))
     settings = settings_of(parse(["evaluate", str(write_study(pair))]))
     assert [p.name for p in pairs_of(settings)] == ["m_to_f", "f_to_m"]
+
+
+def test_a_study_scores_landmarks_by_label_and_tells_of_those_left_out(pair: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_points(pair / "f_points.csv", POINTS, ("a", "b", "c"))
+    write_points(pair / "m_points.csv", POINTS[[2, 0]] + [2, 0, 0], ("c", "a"))
+    assert run("evaluate", write_study(pair, pictures=0)) == 0
+    assert "1 landmark was left out, not placed on both sides (b); 2 are scored" in capsys.readouterr().err
+    with (pair / "results" / "study.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert float(rows[0]["tre_max_mm"]) == pytest.approx(2.0, abs=1e-3)

@@ -53,5 +53,5 @@ def measure(
         "inverse_residual_mm": None,
         "device": "cpu",
         "settings": {"similarity": "lncc", "lncc_window": window},
-        "notes": [note],
+        "notes": [note, *companions.notes],
     }

@@ -65,7 +65,7 @@ def conclude(job: Job, solution: Solution, where: Grid, affine: np.ndarray, note
         inverse=DisplacementField.from_voxels(inverse[0], where), affine=affine,
         lambda_map=Volume(settled.lambda_map[0].cpu(), where), jacobian=jacobian,
         history=solution.history, figures=figures, settings=job.settings, seconds=job.reporter.seconds,
-        notes=tuple(notes), model=solution.model,
+        notes=(*notes, *job.companions.notes), model=solution.model,
     )  # fmt: skip
 
 

@@ -49,6 +49,7 @@ class Companions:
         fixed_mask, moving_mask: Volume whose values > 0 count, any grid in the patient space of its image.
         fixed_labels, moving_labels: integer label maps, 0 is background.
         fixed_points, moving_points: (n, 3) corresponding positions, mm LPS.
+        notes: sentences about them for the report, such as which points were left out.
     """
 
     fixed_mask: Volume | None = None
@@ -57,6 +58,7 @@ class Companions:
     moving_labels: Volume | None = None
     fixed_points: np.ndarray | None = None
     moving_points: np.ndarray | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

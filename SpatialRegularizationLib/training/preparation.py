@@ -20,7 +20,7 @@ from torch import Tensor
 from ..geometry.grid import Grid
 from ..geometry.volume import Volume
 from ..io.atomic import atomic_path
-from ..io.points import read_points
+from ..io.points import Landmarks, read_landmarks
 from ..io.results import write_text
 from ..io.volumes import read_volume
 from ..registration.carry import carry
@@ -29,7 +29,7 @@ from ..registration.prepare import check_image, check_labels, fit_mask, prepare_
 from ..registration.resample import resample, resample_labels
 from .lists import Entry
 
-VERSION = 1
+VERSION = 2
 """Raised when prepared arrays change; older ones are then made anew."""
 ONE_AT_A_TIME = threading.Lock()
 """Held while the header of an array is read: `ast` of Python 3.11 fails at times when two threads parse at once."""
@@ -59,7 +59,7 @@ class Prepared:
             labels, 0 elsewhere.
         labels: (1, *s) integers, or None.
         inside: (1, *s) uint8, 1 where the similarity counts: field of view and mask; None where that is everywhere.
-        points: (n, 3) landmarks, mm LPS, or None.
+        landmarks: points with what says which is which, or None.
         label_values: labels that occur, without 0.
     """
 
@@ -68,7 +68,7 @@ class Prepared:
     image: np.ndarray
     labels: np.ndarray | None
     inside: np.ndarray | None
-    points: np.ndarray | None
+    landmarks: Landmarks | None
     label_values: tuple[int, ...]
 
 
@@ -122,7 +122,7 @@ class ImageCache:
             image=arrays["image"],
             labels=arrays.get("labels"),
             inside=arrays.get("inside"),
-            points=arrays.get("points"),
+            landmarks=None if "points" not in arrays else _landmarks(arrays["points"], about["landmarks"]),
             label_values=tuple(about["label_values"]),
         )
 
@@ -155,9 +155,16 @@ def _prepared(entry: Entry, preparation: Preparation) -> tuple[dict[str, np.ndar
     inside = _inside(entry, image, grid)
     if not bool(inside.all()):
         arrays["inside"] = inside.numpy()
+    about = {"grid": asdict(grid), "label_values": values}
     if entry.points is not None:
-        arrays["points"] = read_points(entry.points, grid=image.grid).positions
-    return arrays, {"grid": asdict(grid), "label_values": values}
+        found = read_landmarks(entry.points, grid=image.grid)
+        arrays["points"] = found.positions
+        about["landmarks"] = {name: value for name, value in vars(found).items() if name != "positions"}
+    return arrays, about
+
+
+def _landmarks(positions: np.ndarray, about: dict) -> Landmarks:
+    return Landmarks(np.asarray(positions), **{name: tuple(v) if isinstance(v, list) else v for name, v in about.items()})
 
 
 def _lattice_over(image: Volume, lattice: TrainingLattice) -> Grid:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..evaluation.landmarks import target_registration_error
+from ..evaluation.landmarks import pair_landmarks, target_registration_error
 from ..evaluation.overlap import dice_per_label, mean_over_labels
 from ..evaluation.regularity import measure_regularity
 from ..fields.sampling import sample_linear, sample_nearest, voxel_coordinates, warp
@@ -144,10 +144,14 @@ def _truths(batch: Batch, u: Tensor, moving: Prepared, fixed: Prepared) -> dict[
         carried = sample_nearest(batch.moving_labels, positions)
         dice = mean_over_labels(dice_per_label(carried[0, 0], batch.fixed_labels[0, 0]))
         found |= {} if dice is None else {"dice": dice}
-    if moving.points is not None and fixed.points is not None and len(moving.points) == len(fixed.points):
-        index = fixed.grid.point_to_index(np.asarray(fixed.points))
+    if moving.landmarks is not None and fixed.landmarks is not None:
+        try:
+            pairs = pair_landmarks(fixed.landmarks, moving.landmarks)
+        except ValueError as error:
+            raise ValueError(f"The points of {moving.entry.name} and {fixed.entry.name}: {error}") from error
+        index = fixed.grid.point_to_index(pairs.fixed)
         at = torch.from_numpy(index.T.copy())[None, :, :, None, None]
         moved = index + sample_linear(u.double().cpu(), at)[0, :, :, 0, 0].T.numpy()
         mapped = moving.grid.index_to_point(moved)
-        found["tre_mm"] = target_registration_error(mapped, np.asarray(moving.points)).mean
+        found["tre_mm"] = target_registration_error(mapped, pairs.moving).mean
     return found

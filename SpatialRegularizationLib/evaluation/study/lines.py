@@ -103,6 +103,8 @@ def key_of(pair: StudyPair, method: Mapping[str, Any], settings: StudySettings) 
         "device": settings.device,
         "threads": settings.threads,
     }
+    if "fixed_points" in pair.inputs:
+        scoring["landmarks"] = "by label"
     return digest({"pair": pair.identity(), "method": method, "scoring": scoring})
 
 

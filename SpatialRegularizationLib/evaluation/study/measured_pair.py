@@ -30,6 +30,7 @@ class Measured:
         figures: {name: number}; None for one that is undefined.
         error: one sentence, or "".
         pictures: HTML of the pictures, where they were asked for.
+        note: a sentence about the pair for who watches the study, or "".
     """
 
     pair: str
@@ -37,6 +38,7 @@ class Measured:
     figures: Mapping[str, float | None] = field(default_factory=dict)
     error: str = ""
     pictures: str = ""
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,8 @@ class Measuring:
                 companions = replace(pair.companions, fixed_points=None, moving_points=None)
                 pictures = subject_pictures(registration, companions) + method_pictures(registration, companions)
         figures = figures_of_transform(transform, pair, settings) | extra
-        return Measured(pair.name, method.name, plain(figures), pictures=pictures)
+        note = " ".join(pair.companions.notes) if method.kind == START else ""
+        return Measured(pair.name, method.name, plain(figures), pictures=pictures, note=note)
 
     def _registered(self, pair: ReadPair, method: Method) -> tuple[Registration, dict[str, float]]:
         chosen = replace(

@@ -80,7 +80,7 @@ def run_study(
     for measured in run_tasks(tasks, settings, observer.explain):
         lines.add(measured, keys[measured.pair, measured.method])
         known[measured.pair, measured.method] = measured
-        outcome = f"failed: {measured.error}" if measured.error else "done"
+        outcome = f"failed: {measured.error}" if measured.error else f"done. {measured.note}" if measured.note else "done"
         observer.said(f"{len(known)} of {total}: {measured.method} on {measured.pair} {outcome}")
         if time.monotonic() - told > REPORT_EVERY_S:
             observer.after(StudyResults(settings, names, dict(known)), lines)

@@ -95,6 +95,21 @@ def test_landmarks_are_carried_in_millimeters_along_the_axes_of_the_lattice(tmp_
     assert figures_of((2, 1, 0), [(moving, fixed)], chosen)["tre_mm"] == pytest.approx(0, abs=1e-5)
 
 
+def test_landmarks_of_validation_pairs_belong_together_by_their_labels(tmp_path: Path) -> None:
+    chosen = settings(tmp_path, validation_pairs=1)
+    points = grid_of().index_to_point(np.array([[6.0, 7.0, 8.0], [9.0, 8.0, 7.0], [5.0, 6.0, 7.0]]))
+    write_points(tmp_path / "fixed.csv", points, ("a", "b", "c"))
+    write_points(tmp_path / "moving.csv", points[[2, 0]] + np.array([3.0, 0.0, 0.0]), ("c", "a"))
+    lines = ["name,image,points", "m,person10.nii.gz,moving.csv", "f,person11.nii.gz,fixed.csv"]
+    (tmp_path / "validation.csv").write_text("\n".join(lines) + "\n")
+    moving, fixed = load_data(chosen).validation
+    assert figures_of((0, 0, 0), [(moving, fixed)], chosen)["tre_mm"] == pytest.approx(3.0)
+    write_points(tmp_path / "moving.csv", points[[2, 0]], ("x", "y"))
+    moving, fixed = load_data(chosen).validation
+    with pytest.raises(ValueError, match=r"The points of m and f: .* got 3 and 2"):
+        figures_of((0, 0, 0), [(moving, fixed)], chosen)
+
+
 def test_the_model_is_left_in_training_mode(tmp_path: Path) -> None:
     chosen = settings(tmp_path)
     model = Shift((0, 0, 0)).train()
