@@ -29,6 +29,15 @@ def grid_of(header: sitk.Image | sitk.ImageFileReader) -> Grid:
     )
 
 
+def affine_of(header: sitk.Image | sitk.ImageFileReader) -> np.ndarray:
+    """The index-to-LPS matrix (4x4, mm) of the first 3 axes of an image, or of a reader that has read its header."""
+    d = header.GetDimension()
+    affine = np.eye(4)
+    affine[:3, :3] = np.array(header.GetDirection()).reshape(d, d)[:3, :3] * np.array(header.GetSpacing()[:3])
+    affine[:3, 3] = header.GetOrigin()[:3]
+    return affine
+
+
 def tensor_of(image: sitk.Image) -> torch.Tensor:
     """The voxels as a contiguous array: (i, j, k) of a scalar image, (c, i, j, k) of a vector image."""
     return torch.from_numpy(np.array(sitk.GetArrayViewFromImage(image).T, order="C"))

@@ -1,7 +1,7 @@
 """Images from and to files: NIfTI, NRRD, MetaImage, DICOM series.
 
-Geometry is ITK's in every case, so that an image lies where Slicer shows it. The voxels of NIfTI files go through
-nibabel, which notices a truncated file and a full disk; ITK's reader and writer of that format notice neither.
+Geometry is ITK's in every case, so that an image lies where Slicer shows it. Label maps stay integers from the file to the
+tensor; axes that are not at right angles are made so (`geometry/lattice.py`), which the notes of the volume tell.
 """
 
 from __future__ import annotations
@@ -9,21 +9,31 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import nibabel as nib
 import numpy as np
 import SimpleITK as sitk
 import torch
-from nibabel.openers import Opener
+from torch import Tensor
 
 from ..geometry.grid import Grid
 from ..geometry.volume import Volume
+from ..registration.resample import resample_lattice
 from .atomic import atomic_path
-from .dicom import read_series, series_of
-from .itk import grid_of, image_of, quiet, reason_of, tensor_of
+from .image_file import ImageFile
+from .itk import image_of
+from .nifti import write_nifti
+from .opening import NIFTI, open_image, suffix_of
 
-NIFTI = (".nii.gz", ".nii")
 WRITABLE = (*NIFTI, ".nrrd", ".mha")
-FORMATS = "NIfTI (.nii, .nii.gz), NRRD (.nrrd, .nhdr), MetaImage (.mha, .mhd) or a DICOM folder"
+PLANES_VOXELS = 1 << 20
+"""Voxels that are scaled at once."""
+FAINTEST = 1 / 256
+"""An image whose rounding to float32 is coarser than this share of its range has lost its contrast."""
+LARGEST = float(np.finfo(np.float32).max)
+INT32 = range(-(2**31), 2**31)
+EXACT = (np.int8, np.uint8, np.int16, np.uint16, np.float32)
+"""Types that float32 holds."""
+ROUNDED = 0.05
+"""Scaled labels may be off a whole number by half the step of their scale, and by no more than this."""
 
 
 def read_volume(path: str | os.PathLike, *, labels: bool = False) -> Volume:
@@ -34,30 +44,26 @@ def read_volume(path: str | os.PathLike, *, labels: bool = False) -> Volume:
         labels: read a label map: integers stay integers.
 
     Returns:
-        Volume (1, i, j, k): float32 values in the file's units (rescaled as its header says), or int32 labels.
+        Volume (1, i, j, k): float32 values in the file's units (rescaled as its header says), or int32 labels; with notes
+        where the file did not say all, or the voxels had to be resampled.
 
     Raises:
         FileNotFoundError: nothing there.
-        ValueError: not one scalar 3-D image on an orthogonal lattice, or `labels` of values that are not integers.
+        ValueError: not one scalar 3-D image, a lattice that no grid can stand for, values beyond float32, or `labels` of values
+            that are not integers.
     """
-    path = _existing(path)
-    image = _read_dicom(path) if path.is_dir() or series_of(path) else None
-    if image is not None:
-        grid, values = grid_of(image), tensor_of(image)
-    else:
-        header = _header(path)
-        grid = _grid(header, path)
-        values = _nifti_values(path, grid) if _suffix(path) in NIFTI else _itk_values(path, grid)
-    values = _as_labels(values, path) if labels else values.to(torch.float32)
-    return Volume(values[None], grid)
+    file = _scalar(open_image(path))
+    regular = file.regular()
+    values = _labels(file) if labels else _image(file)
+    if regular.pull is not None:
+        fill = 0 if labels else float(values[torch.isfinite(values)].min()) if bool(torch.isfinite(values).any()) else 0.0
+        values = resample_lattice(values[None], regular.pull, regular.grid.shape, nearest=labels, fill=fill)[0]
+    return Volume(values[None], regular.grid, (*file.notes, *regular.notes))
 
 
 def read_grid(path: str | os.PathLike) -> Grid:
-    """The grid of an image file without its voxels (of a DICOM series: read whole); raises as `read_volume`."""
-    path = _existing(path)
-    if path.is_dir() or series_of(path):
-        return grid_of(_read_dicom(path))
-    return _grid(_header(path), path)
+    """The grid of an image file without its voxels; raises as `read_volume`."""
+    return _scalar(open_image(path)).regular().grid
 
 
 def write_volume(path: str | os.PathLike, volume: Volume) -> None:
@@ -72,7 +78,7 @@ def write_volume(path: str | os.PathLike, volume: Volume) -> None:
         OSError: the file cannot be written.
     """
     path = Path(path)
-    suffix = _suffix(path)
+    suffix = suffix_of(path)
     if suffix not in WRITABLE:
         raise ValueError(f"Cannot write an image as {path.name!r}: use one of the endings {', '.join(WRITABLE)}.")
     if volume.data.shape[0] != 1 or volume.grid.dimension != 3:
@@ -80,137 +86,85 @@ def write_volume(path: str | os.PathLike, volume: Volume) -> None:
     array = _storable(volume.data[0].detach().cpu()).numpy()
     with atomic_path(path, suffix) as temporary:
         if suffix in NIFTI:
-            _write_nifti(temporary, array, volume.grid)
+            write_nifti(temporary, array, volume.grid)
         else:
             sitk.WriteImage(image_of(array, volume.grid), str(temporary), useCompression=True)
 
 
-def _existing(path: str | os.PathLike) -> Path:
-    path = Path(path)
-    if not path.exists():
-        raise FileNotFoundError(f"{path} does not exist: check the path.")
-    return path
+def _scalar(file: ImageFile) -> ImageFile:
+    if file.channels > 1:
+        raise ValueError(f"{file.path} has {file.channels} values per voxel (vectors or colors): give a scalar image.")
+    return file
 
 
-def _suffix(path: Path) -> str:
-    name = path.name.lower()
-    return ".nii.gz" if name.endswith(".nii.gz") else Path(name).suffix
+def _image(file: ImageFile) -> Tensor:
+    """float32 (i, j, k), computed in double precision where that matters, some planes at a time."""
+    stored, (slope, intercept) = file.stored(), file.scale
+    out = np.empty(stored.shape, dtype=np.float32)
+    if (slope, intercept) == (1.0, 0.0) and stored.dtype.newbyteorder("=") in EXACT:
+        np.copyto(out, stored)
+        return torch.from_numpy(out)
+    source, target = stored.T, out.T  # files run fastest along i
+    lowest, highest = np.inf, -np.inf
+    planes = max(1, PLANES_VOXELS // max(1, source[0].size))
+    for start in range(0, len(source), planes):
+        part = source[start : start + planes].astype(np.float64)
+        if (slope, intercept) != (1.0, 0.0):
+            part *= slope
+            part += intercept
+        finite = part[np.isfinite(part)]
+        if finite.size:
+            lowest, highest = min(lowest, float(finite.min())), max(highest, float(finite.max()))
+        if max(-lowest, highest) <= LARGEST:
+            target[start : start + planes] = part
+    _check_range(file, lowest, highest)
+    return torch.from_numpy(out)
 
 
-def _read_dicom(path: Path) -> sitk.Image:
-    image = read_series(path)
-    if image.GetNumberOfComponentsPerPixel() > 1:
-        raise ValueError(f"{path} is a color DICOM series: a scalar image is needed (CT, MR, PET).")
-    return image
+def _check_range(file: ImageFile, lowest: float, highest: float) -> None:
+    """Refuses values between which float32, in which images are worked on, cannot tell."""
+    if lowest >= highest:
+        return
+    largest = max(-lowest, highest)
+    limits = np.finfo(np.float32)
+    if largest > LARGEST:
+        problem = "is more than float32 can hold (3.4e38)"
+    elif largest < limits.tiny / FAINTEST:
+        problem = "is less than float32 can hold (1.2e-38)"
+    elif largest * limits.eps > FAINTEST * (highest - lowest):
+        problem = "has differences too small for float32"
+    else:
+        return
+    raise ValueError(
+        f"{file.path} holds values from {lowest:.10g} to {highest:.10g}, which {problem}: shift or scale them first."
+    )
 
 
-def _header(path: Path) -> sitk.ImageFileReader:
-    reader = sitk.ImageFileReader()
-    reader.SetFileName(str(path))
-    try:
-        with quiet():
-            reader.ReadImageInformation()
-    except RuntimeError as error:
-        if "orthonormal" in str(error):
-            raise ValueError(
-                f"{path} has a sheared or scaled direction matrix, which no regular lattice has: resample it first, or "
-                "repair its header (qform and sform)."
-            ) from error
-        if "spacing" in str(error).lower():
-            raise ValueError(f"{path} has a voxel spacing of zero: repair its header.") from error
-        reason = "unknown or damaged format" if "Unable to determine" in str(error) else reason_of(error)
-        raise ValueError(f"{path} is not a readable image ({reason}): expected {FORMATS}.") from error
-    return reader
+def _labels(file: ImageFile) -> Tensor:
+    """int32 (i, j, k); no label goes through float32."""
+    stored, (slope, intercept) = file.stored(), file.scale
+    if stored.dtype.kind == "f" and stored.dtype.itemsize > 8:
+        stored = stored.astype(np.float64)
+    if (slope, intercept) != (1.0, 0.0):
+        stored = stored.astype(np.float64) * slope + intercept
+        whole = np.rint(stored)
+        step = min(abs(slope) / 2, ROUNDED) * (1 + 1e-6)
+        if bool((np.abs(stored - whole) <= step).all()):
+            stored = whole
+    if stored.dtype.kind == "f" and not bool((stored == np.rint(stored)).all() and np.isfinite(stored).all()):
+        raise ValueError(f"{file.path} holds values that are not integers: a label map is needed (an image was given?).")
+    if not (stored.min() >= INT32.start and stored.max() < INT32.stop):
+        raise ValueError(f"{file.path} holds labels beyond 32 bits: renumber them.")
+    return torch.from_numpy(np.ascontiguousarray(stored.astype(np.int32)))
 
 
-def _grid(header: sitk.ImageFileReader, path: Path) -> Grid:
-    size = header.GetSize()
-    if len(size) < 3:
-        raise ValueError(f"{path} is a {len(size)}-D image {size}: a 3-D volume is needed.")
-    frames = int(np.prod(size[3:], dtype=np.int64))
-    if frames > 1:
-        raise ValueError(
-            f"{path} is a {len(size)}-D series of {frames} volumes {size}: extract one of them to its own file first."
-        )
-    if header.GetNumberOfComponents() > 1:
-        raise ValueError(
-            f"{path} has {header.GetNumberOfComponents()} values per voxel (vectors or colors): give a scalar image."
-        )
-    if _suffix(path) in NIFTI:
-        _check_nifti_spacing(path)
-    try:
-        return grid_of(header)
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
-
-
-def _check_nifti_spacing(path: Path) -> None:
-    """ITK and nibabel both turn a spacing of 0 into 1 without a word."""
-    with Opener(str(path)) as file:
-        header_class = nib.Nifti2Header if file.read(4) in (b"\x1c\x02\0\0", b"\0\0\x02\x1c") else nib.Nifti1Header
-        file.seek(0)
-        spacing = header_class.from_fileobj(file, check=False)["pixdim"][1:4]
-    if not (np.isfinite(spacing) & (spacing != 0)).all():
-        raise ValueError(f"{path} has the voxel spacing {spacing.tolist()} mm: repair its header (pixdim).")
-
-
-def _nifti_values(path: Path, grid: Grid) -> torch.Tensor:
-    try:
-        image = nib.load(path)
-        data = image.dataobj
-        integers = np.issubdtype(data.dtype, np.integer) and (data.slope, data.inter) == (1.0, 0.0)
-        array = np.asarray(data) if integers else image.get_fdata(caching="unchanged", dtype=np.float32)
-    except (OSError, EOFError, ValueError, nib.filebasedimages.ImageFileError) as error:
-        raise ValueError(f"{path} is damaged or incomplete ({reason_of(error)}): copy or export it again.") from error
-    if not np.issubdtype(array.dtype, np.number) or np.iscomplexobj(array):
-        raise ValueError(f"{path} holds {array.dtype} voxels: a real-valued scalar image is needed.")
-    return _native(np.ascontiguousarray(array.reshape(grid.shape)))
-
-
-def _itk_values(path: Path, grid: Grid) -> torch.Tensor:
-    try:
-        with quiet():
-            image = sitk.ReadImage(str(path))
-    except RuntimeError as error:
-        raise ValueError(f"{path} is damaged or incomplete ({reason_of(error)}): copy or export it again.") from error
-    if "complex" in image.GetPixelIDTypeAsString():
-        raise ValueError(f"{path} holds complex voxels: a real-valued scalar image is needed.")
-    return tensor_of(image).reshape(grid.shape)
-
-
-def _native(array: np.ndarray) -> torch.Tensor:
-    """A tensor of an array that may be in foreign byte order or of a type that PyTorch lacks (long double)."""
-    if array.dtype.itemsize > 8:
-        array = array.astype(np.float64)
-    return torch.from_numpy(array.astype(array.dtype.newbyteorder("="), copy=False))
-
-
-def _as_labels(values: torch.Tensor, path: Path) -> torch.Tensor:
-    wide = values.to(torch.float64) if values.is_floating_point() else values.to(torch.int64)
-    if not bool((wide == wide.round() if wide.is_floating_point() else torch.ones(())).all()):
-        raise ValueError(f"{path} holds values that are not integers: a label map is needed (an image was given?).")
-    if wide.abs().max() >= 2**31:
-        raise ValueError(f"{path} holds labels beyond 32 bits: renumber them.")
-    return wide.to(torch.int32)
-
-
-def _storable(data: torch.Tensor) -> torch.Tensor:
+def _storable(data: Tensor) -> Tensor:
     if data.dtype == torch.bool:
         return data.to(torch.uint8)
     if data.dtype in (torch.float16, torch.bfloat16):
         return data.to(torch.float32)
     if data.dtype == torch.int64:
-        if data.abs().max() >= 2**31:
+        if data.numel() and not (int(data.min()) >= INT32.start and int(data.max()) < INT32.stop):
             raise ValueError("A volume file holds integers of at most 32 bits: renumber the labels.")
         return data.to(torch.int32)
     return data
-
-
-def _write_nifti(path: Path, array: np.ndarray, grid: Grid) -> None:
-    """qform and sform both hold the index-to-RAS matrix, so that every reader finds the same."""
-    affine = np.diag([-1.0, -1.0, 1.0, 1.0]) @ grid.affine
-    image = nib.Nifti1Image(array, affine)
-    image.set_qform(affine, code=1)
-    image.set_sform(affine, code=1)
-    image.header.set_xyzt_units("mm")
-    nib.save(image, path)

@@ -15,11 +15,13 @@ import numpy as np
 
 from ..geometry.grid import Grid
 from ..geometry.transform import SpatialTransform
+from ..geometry.volume import Volume
 from ..io import meshes, points, volumes
 from ..io.transforms import read_transform
 from .inverse import invert, invert_points
 from .mapping import transform_points
 from .resample import resample, resample_labels
+from .usable import filled, lost_voxels, told
 
 TOLERANCE_MM = 1e-2
 """Largest accepted distance |φ(φ⁻¹(y)) - y|."""
@@ -103,17 +105,30 @@ def _apply_to_image(
     transform: SpatialTransform, input_path: Path, out_path: Path, choices: tuple[Grid, bool, bool]
 ) -> Applied:
     grid, inverse, labels = choices
-    volume = volumes.read_volume(input_path, labels=labels)
-    residual, notes = 0.0, ()
+    volume, notes = _read_image(input_path, labels=labels)
+    residual = 0.0
     if inverse:
         transform, residual = invert(transform)
-        notes = () if residual <= TOLERANCE_MM else (_image_note(residual),)
+        notes += () if residual <= TOLERANCE_MM else (_image_note(residual),)
     if labels:
         moved = resample_labels(volume, transform, grid)
     else:
         moved = resample(volume, transform, grid, fill=min(0.0, float(volume.data.min())))
     volumes.write_volume(out_path, moved)
     return Applied("label map" if labels else "image", out_path, residual, notes)
+
+
+def _read_image(path: Path, *, labels: bool) -> tuple[Volume, tuple[str, ...]]:
+    """An image whose voxels are all numbers, and what is to be said about it."""
+    volume = volumes.read_volume(path, labels=labels)
+    notes = tuple(told(volume, "label map" if labels else "image"))
+    lost = lost_voxels(volume)
+    if lost is None:
+        return volume, notes
+    if bool(lost.all()):
+        raise ValueError(f"{path} holds no number (every voxel is NaN or infinite): export it again.")
+    note = f"{int(lost.sum())} of {lost.numel()} voxels of the image are NaN or infinite: they were taken as outside of it."
+    return volume.with_data(filled(volume.data, lost)), (*notes, note)
 
 
 def _apply_to_points(

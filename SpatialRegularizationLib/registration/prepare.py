@@ -11,9 +11,9 @@ import math
 import numpy as np
 import torch
 
-from ..fields.sampling import sample_nearest
 from ..geometry.grid import Grid
 from ..geometry.volume import Volume
+from .resample import resample_lattice
 
 CT_WINDOW = (-1000.0, 1000.0)
 """HU: air to dense bone; padding below it and metal above it are cut."""
@@ -92,26 +92,13 @@ def fit_mask(mask: Volume, grid: Grid, name: str) -> Volume:
     if not bool(inside.any()):
         raise ValueError(f"The {name} is empty (no voxel above 0): draw it, or leave it out to use the whole image.")
     if not mask.grid.matches(grid):
-        inside = _nearest(inside, mask.grid, grid)
+        pull = np.linalg.inv(mask.grid.affine) @ grid.affine
+        inside = resample_lattice(inside, pull, grid.shape, nearest=True, fill=0)
         if not bool(inside.any()):
             raise ValueError(
                 f"The {name} and its image do not overlap in patient space; check that they belong together."
             )
     return Volume(inside, grid)
-
-
-def _nearest(data: torch.Tensor, source: Grid, target: Grid) -> torch.Tensor:
-    """Values (1, *source) at the voxels of another grid, slab by slab; 0 outside."""
-    matrix = np.linalg.inv(source.affine) @ target.affine
-    linear = torch.as_tensor(matrix[:3, :3])
-    offset = torch.as_tensor(matrix[:3, 3])
-    out = torch.zeros(1, *target.shape, dtype=data.dtype)
-    axes = [torch.arange(n, dtype=torch.float64) for n in target.shape]
-    for plane in range(target.shape[0]):
-        index = torch.stack(torch.meshgrid(axes[0][plane : plane + 1], axes[1], axes[2], indexing="ij"))
-        position = torch.einsum("rc,cijk->rijk", linear, index) + offset[:, None, None, None]
-        out[:, plane : plane + 1] = sample_nearest(data[None], position[None], fill=0)[0]
-    return out
 
 
 def overlap_share(fixed: Grid, moving: Grid, affine: np.ndarray) -> float:

@@ -40,14 +40,22 @@ def resample(
     image = volume.data.detach().cpu()
     if not nearest and image.dtype not in (torch.float32, torch.float64):
         image = image.to(torch.float32)
-    sampler = sample_nearest if nearest else sample_linear
     pull = LatticeMap.of(transform or SpatialTransform(), grid, np.linalg.inv(volume.grid.affine))
-    out = torch.empty(image.shape[0], *grid.shape, dtype=image.dtype)
-    for planes in pull.slabs():
-        positions = pull.coordinates(planes)
-        positions = positions if nearest else positions.to(image.dtype)
-        out[:, planes] = sampler(image[None], positions[None], fill=fill)[0]
+    out = _pulled(image, pull, nearest=nearest, fill=fill)
     return Volume(out.to(volume.data.device), grid)
+
+
+def resample_lattice(data: Tensor, pull: np.ndarray, shape: tuple[int, ...], *, nearest: bool, fill: float) -> Tensor:
+    """Values (C, i, j, k) at the voxels of another lattice, slab by slab: (C, *shape).
+
+    Args:
+        data: any dtype where `nearest`, else floating.
+        pull: 4x4, indices of the new lattice to indices of the old one.
+        shape: of the new lattice.
+        nearest: nearest voxel instead of linear interpolation.
+        fill: value outside.
+    """
+    return _pulled(data, LatticeMap(shape, pull, np.eye(3), np.eye(4), None), nearest=nearest, fill=fill)
 
 
 def resample_labels(volume: Volume, transform: SpatialTransform | None, grid: Grid) -> Volume:
@@ -93,6 +101,16 @@ def compose(outer: SpatialTransform, inner: SpatialTransform, grid: Grid) -> Dis
         start = affine_coordinates(grid.affine, grid.shape, planes)
         out[:, planes] = (torch.from_numpy(mapped).T.reshape(points.shape) - start).float()
     return DisplacementField(out, grid)
+
+
+def _pulled(image: Tensor, pull: LatticeMap, *, nearest: bool, fill: float) -> Tensor:
+    sampler = sample_nearest if nearest else sample_linear
+    out = torch.empty(image.shape[0], *pull.shape, dtype=image.dtype)
+    for planes in pull.slabs():
+        positions = pull.coordinates(planes)
+        positions = positions if nearest else positions.to(image.dtype)
+        out[:, planes] = sampler(image[None], positions[None], fill=fill)[0]
+    return out
 
 
 def _heaviest_label(labels: Tensor, positions: Tensor) -> Tensor:

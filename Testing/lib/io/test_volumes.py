@@ -110,16 +110,6 @@ def raw_nrrd(path: Path, directions: str) -> Path:
     return path
 
 
-def sheared_nifti(path: Path) -> Path:
-    affine = np.eye(4)
-    affine[0, 1] = 0.3
-    image = nib.Nifti1Image(np.zeros((4, 4, 4), np.float32), affine)
-    image.set_sform(affine, 1)
-    image.set_qform(np.eye(4), 0)
-    nib.save(image, path)
-    return path
-
-
 def zero_spacing_nifti(path: Path) -> Path:
     nib.save(nib.Nifti1Image(np.zeros((4, 4, 4), np.float32), np.eye(4)), path)
     data = bytearray(path.read_bytes())
@@ -154,8 +144,7 @@ BAD = {
     "vectors": (lambda p: image_file(p / "a.mha", shape=(4, 5, 6, 3), vector=True), "3 values per voxel"),
     "zero spacing NIfTI": (lambda p: zero_spacing_nifti(p / "a.nii"), "spacing"),
     "zero spacing NRRD": (lambda p: raw_nrrd(p / "a.nrrd", "(1,0,0) (0,1,0) (0,0,0)"), "spacing must be positive"),
-    "sheared NRRD": (lambda p: raw_nrrd(p / "a.nrrd", "(1,0,0) (0.3,1,0) (0,0,1)"), "orthonormal"),
-    "sheared NIfTI": (lambda p: sheared_nifti(p / "a.nii"), "sheared"),
+    "flat NRRD": (lambda p: raw_nrrd(p / "a.nrrd", "(1,0,0) (1,0.1,0) (0,0,1)"), "nearly in one plane"),
     "truncated .nii.gz": (lambda p: halved(p / "a.nii.gz"), "damaged or incomplete"),
     "truncated .nii": (lambda p: halved(p / "a.nii"), "damaged or incomplete"),
     "truncated .nrrd": (lambda p: halved(p / "a.nrrd"), "damaged or incomplete"),
