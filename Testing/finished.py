@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from SpatialRegularizationLib.geometry import DisplacementField, Grid, Volume
+from SpatialRegularizationLib.geometry import DisplacementField, Grid, SpatialTransform, Volume
 from SpatialRegularizationLib.registration.resample import resample
 from SpatialRegularizationLib.registration.result import Figures, LevelHistory, Registration
 from SpatialRegularizationLib.registration.settings import RegistrationSettings
@@ -45,6 +45,7 @@ def finished_registration(*, folded: bool = False, affine: np.ndarray | None = N
         folding_one_sided_percent=percent,
         ndv_percent=0.0,
         sd_log_j=0.1,
+        inverse_residual_p99_mm=0.005,
         inverse_residual_mm=0.01,
     )
     return Registration(
@@ -52,7 +53,7 @@ def finished_registration(*, folded: bool = False, affine: np.ndarray | None = N
         moving=moving,
         warped=resample(moving, None, fixed.grid),
         displacement=field,
-        inverse=back,
+        inverse_transform=SpatialTransform(np.linalg.inv(np.eye(4) if affine is None else affine), back, affine_first=True),
         affine=np.eye(4) if affine is None else affine,
         lambda_map=fixed.with_data(weights),
         jacobian=fixed.with_data(jacobian),

@@ -65,7 +65,7 @@ def displacement_of(transform: SpatialTransform, grid: Grid) -> tuple[Displaceme
     field = transform.displacement
     if field is None:
         return DisplacementField.zeros(grid), "The transform is affine: there is no nonlinear part."
-    if transform.affine_first and transform.has_affine:
+    if (transform.affine_first and transform.has_affine) or transform.following is not None:
         return total_displacement(transform, grid), "Regularity of the whole transform, the affine part included."
     if field.grid.matches(grid):
         return field, "Regularity of the nonlinear part, on the fixed grid."

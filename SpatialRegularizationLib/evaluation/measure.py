@@ -50,6 +50,7 @@ def measure(
         }
     return content | {
         "displacement_mm": length_figures(field),
+        "inverse_residual_p99_mm": None,
         "inverse_residual_mm": None,
         "device": "cpu",
         "settings": {"similarity": "lncc", "lncc_window": window},

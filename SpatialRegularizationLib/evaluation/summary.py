@@ -33,7 +33,9 @@ CONVENTIONS = {
     "dice": "2|A and B| / (|A| + |B|) on the fixed grid; labels absent from both images are left out",
     "hd95": "larger of the two directed 95th percentiles of the surface distance, mm",
     "tre": "distance between phi(fixed point) and moving point, mm",
-    "inverse_residual_mm": "largest distance between x and the inverse of the transform applied to the transform of x",
+    "inverse_residual_mm": "largest distance between x and inverse.h5 applied to transform.h5 applied to x, over the voxel "
+    "centers x of the fixed image, rounded up",
+    "inverse_residual_p99_mm": "its 99th percentile",
 }
 
 

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from .lengths import LengthUnit
+
 SIMILARITY_NAMES = {
     "lncc": ("Local correlation (LNCC)", "1 is perfect; unrelated images are near 0."),
     "mse": ("Mean squared difference, negative", "0 is perfect, lower is less alike."),
@@ -43,28 +45,17 @@ def figures_of(content: dict[str, Any], voxel_mm: float) -> list[Figure]:
         content: see `summary`.
         voxel_mm: smallest voxel spacing of the fixed image, mm.
     """
+    unit = LengthUnit.of(voxel_mm)
+    landmarks = f"Distance between corresponding points; one voxel is {unit.words(voxel_mm)}."
+    surfaces = "95 % of the label surfaces are nearer than this."
     lines = [
         _similarity(content),
-        _pair(content, "dice", "Dice, mean of labels", "Overlap of the label maps: 1 is full, 0 is none.", True, ""),
-        _pair(
-            content,
-            "tre",
-            "Landmark error, mean",
-            f"Distance between corresponding points; one voxel is {voxel_mm:.3g} mm.",
-            False,
-            " mm",
-        ),
-        _pair(
-            content,
-            "hd95",
-            "Surface distance (HD95), mean",
-            "95 % of the label surfaces are nearer than this.",
-            False,
-            " mm",
-        ),
+        _pair(content, "dice", "Dice, mean of labels", "Overlap of the label maps: 1 is full, 0 is none.", None),
+        _pair(content, "tre", "Landmark error, mean", landmarks, unit),
+        _pair(content, "hd95", "Surface distance (HD95), mean", surfaces, unit),
         *_regularity(content),
-        *_displacement(content),
-        _inverse(content, voxel_mm),
+        *_displacement(content, unit),
+        _inverse(content, voxel_mm, unit),
         Figure(
             "Time",
             "",
@@ -114,21 +105,24 @@ def _similarity(content: dict[str, Any]) -> Figure | None:
     )
 
 
-def _pair(content: dict[str, Any], key: str, name: str, text: str, higher: bool, unit: str) -> Figure | None:
-    """Before and after of a dictionary with a mean."""
+def _pair(content: dict[str, Any], key: str, name: str, text: str, unit: LengthUnit | None) -> Figure | None:
+    """Before and after of a dictionary with a mean: of lengths, where smaller is better, or of shares, where larger is."""
     suffix = "_mm" if unit else ""
     before, after = (content.get(f"{key}_{when}{suffix}") for when in ("before", "after"))
     if not after or after.get("mean") is None:
         return None
     first, last = (before or {}).get("mean"), after["mean"]
-    better = first is None or (last >= first if higher else last <= first)
+    better = first is None or (last <= first if unit else last >= first)
     outside = after.get("share_outside") or 0
     note = f" {100 * outside:.0f} % of the points lie outside the field." if outside else ""
-    digits = 2 if unit else 3
+
+    def number(value: float) -> str:
+        return unit.number(value, 2) if unit else f"{value:.3f}"
+
     return Figure(
         name,
-        "" if first is None else f"{first:.{digits}f}",
-        f"{last:.{digits}f}{unit}",
+        "" if first is None else number(first),
+        f"{number(last)} {unit.name}" if unit else number(last),
         text + note,
         "good" if better else "bad",
         "better than before" if better else "worse than before",
@@ -188,13 +182,13 @@ def _regularity(content: dict[str, Any]) -> list[Figure]:
     return lines
 
 
-def _displacement(content: dict[str, Any]) -> list[Figure]:
+def _displacement(content: dict[str, Any], unit: LengthUnit) -> list[Figure]:
     d = content["displacement_mm"]
     return [
         Figure(
             "Displacement, mean / max",
             "",
-            f"{d['mean']:.1f} / {d['max']:.1f} mm",
+            f"{unit.number(d['mean'], 1)} / {unit.number(d['max'], 1)} {unit.name}",
             "Length of the nonlinear displacement (the affine part apart). Is it plausible for this anatomy?",
             hint="without the affine part",
             headline=True,
@@ -202,17 +196,17 @@ def _displacement(content: dict[str, Any]) -> list[Figure]:
     ]
 
 
-def _inverse(content: dict[str, Any], voxel_mm: float) -> Figure | None:
-    residual = content["inverse_residual_mm"]
-    if residual is None:
+def _inverse(content: dict[str, Any], voxel_mm: float, unit: LengthUnit) -> Figure | None:
+    most, largest = content["inverse_residual_p99_mm"], content["inverse_residual_mm"]
+    if most is None or largest is None:
         return None
-    fine = residual <= 0.5 * voxel_mm
+    fine = most <= 0.1 * voxel_mm
     return Figure(
-        "Inverse, largest error",
+        "Inverse, error at 99 % / largest",
         "",
-        f"{residual:.3g} mm",
-        "How far a point lands from itself after the transform and "
-        f"its inverse; below half a voxel ({0.5 * voxel_mm:.2g} mm) is good.",
+        f"{most / unit.mm:.2g} / {largest / unit.mm:.2g} {unit.name}",
+        "How far voxel centers of the fixed image land from themselves after the transform and its inverse; below a tenth of a "
+        f"voxel ({unit.words(0.1 * voxel_mm)}) at 99 % of them is good.",
         "good" if fine else "caution",
-        "" if fine else "above half a voxel",
+        "" if fine else "above a tenth of a voxel",
     )

@@ -124,6 +124,10 @@ class Grid:
         ]
         return Grid(tuple(shape), tuple(spacing), self.origin, self.direction)
 
+    def shifted(self, start: tuple[int, ...], shape: tuple[int, ...]) -> Grid:
+        """Voxels of the same lattice: `shape` of them from voxel `start` on, which may be negative."""
+        return Grid(tuple(shape), self.spacing, tuple(self.index_to_point(np.array(start))), self.direction)
+
     def reoriented(self, axes: tuple[int, ...], flips: tuple[bool, ...]) -> Grid:
         """The same lattice with its axes permuted (`new axis a = old axis axes[a]`), then flipped where asked."""
         affine = self.affine

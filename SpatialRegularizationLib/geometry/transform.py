@@ -1,4 +1,4 @@
-"""A spatial transform: a displacement field and an affine map, in the order that keeps both exact."""
+"""A spatial transform: a displacement field and an affine map, in the order that keeps both exact, and what follows them."""
 
 from __future__ import annotations
 
@@ -20,12 +20,14 @@ class SpatialTransform:
         φ(x) = B x + d(B x)            `affine_first`: the form that the inverse of the default takes
 
     Outside the grid of the field d is zero, as in ITK: more than half a voxel beyond the outermost voxel centres.
-    Keeping B and d apart costs nothing and stays exact outside the field, which a single field does not.
+    Keeping B and d apart costs nothing and stays exact outside the field, which a single field does not. A chain of several
+    fields is φ = `following` ∘ (the above).
 
     Args:
         affine: B, 4x4 (numpy array or rows), LPS mm; kept as a tuple of rows.
         displacement: d, or None where there is only an affine map.
         affine_first: the order, see above; of no meaning without a field.
+        following: the transform that acts after these two, or None.
 
     Raises:
         ValueError: B is not an invertible 4x4 affine matrix, or the field is not 3-D.
@@ -34,6 +36,7 @@ class SpatialTransform:
     affine: tuple[tuple[float, ...], ...] = IDENTITY
     displacement: DisplacementField | None = None
     affine_first: bool = False
+    following: SpatialTransform | None = None
 
     def __post_init__(self) -> None:
         matrix = np.asarray(self.affine, dtype=np.float64)
@@ -61,13 +64,28 @@ class SpatialTransform:
 
     @property
     def is_affine(self) -> bool:
-        """True where there is no field, so that φ is B alone."""
-        return self.displacement is None
+        """True where there is no field and nothing follows, so that φ is B alone."""
+        return self.displacement is None and self.following is None
 
     @property
     def has_affine(self) -> bool:
         """True where B differs from the identity by more than rounding (1e-12)."""
         return not np.allclose(self.affine_matrix, np.eye(4), rtol=0, atol=1e-12)
+
+    @property
+    def parts(self) -> tuple[SpatialTransform, ...]:
+        """The links of the chain in the order in which they act, each without a following one."""
+        alone = self if self.following is None else replace(self, following=None)
+        return (alone, *(() if self.following is None else self.following.parts))
+
+    @classmethod
+    def chain(cls, *parts: SpatialTransform) -> SpatialTransform:
+        """The transform that applies `parts` one after the other; the identity where there are none."""
+        links = [link for part in parts for link in part.parts]
+        total: SpatialTransform | None = None
+        for link in reversed(links):
+            total = replace(link, following=total)
+        return total or cls()
 
     def with_displacement(self, displacement: DisplacementField | None) -> SpatialTransform:
         """The same affine map and order with another field."""

@@ -10,23 +10,35 @@ In an ITK composite the transform added last acts first:  T₀ ∘ T₁ ∘ … 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
+import torch
 
 from ..geometry.displacement import DisplacementField
 from ..geometry.grid import Grid
 from ..geometry.transform import SpatialTransform
 from .atomic import atomic_path
 from .fields import read_field, write_field
-from .itk import grid_of, image_of, quiet, reason_of, tensor_of
+from .isolated import Content, read_isolated
+from .itk import image_of, quiet, reason_of
 
 AFFINE_ONLY = (".tfm", ".txt", ".mat")
 FIELD_ONLY = (".nrrd", ".mha", ".nii.gz", ".nii")
 ANY_TRANSFORM = (".h5",)
 BYTES_PER_VOXEL = 24
 """ITK stores fields in .h5 as three doubles a voxel, uncompressed."""
+PLANES = 16
+"""Planes of a field that are turned at once: a line of the processor's cache."""
+
+
+def file_bytes(transform: SpatialTransform) -> int:
+    """Size of the transform as .h5, at most."""
+    fields = [part.displacement for part in transform.parts if part.displacement is not None]
+    return 100_000 * bool(fields) + sum(BYTES_PER_VOXEL * int(np.prod(field.grid.shape)) for field in fields)
 
 
 def transform_suffix(path: str | os.PathLike) -> str:
@@ -46,15 +58,15 @@ def read_transform(path: str | os.PathLike) -> SpatialTransform:
 
     Raises:
         FileNotFoundError: nothing there.
-        ValueError: unreadable, 2-D, spline, several fields, or an order of parts that `SpatialTransform` cannot hold.
+        ValueError: unreadable, 2-D, or of a kind that is neither linear nor a field (a spline).
     """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path} does not exist: check the path.")
     if transform_suffix(path) in (*FIELD_ONLY, ".nhdr", ".mhd"):
         return SpatialTransform(displacement=read_field(path))
-    parts = _flatten(_read_itk(path), path)
-    return _assemble(parts, path)
+    content = read_isolated(transform_content, path)
+    return _assemble([_part(line, content, path) for line in content.about["parts"]])
 
 
 def write_transform(path: str | os.PathLike, transform: SpatialTransform) -> None:
@@ -78,48 +90,98 @@ def write_transform(path: str | os.PathLike, transform: SpatialTransform) -> Non
         )
     field = transform.displacement
     if suffix in FIELD_ONLY:
-        if field is None or transform.has_affine:
+        if field is None or transform.has_affine or transform.following is not None:
             raise ValueError(
                 f"{path.name} can hold a displacement field only, and this transform has an affine part: write .h5, or "
                 "the total displacement on a grid."
             )
         write_field(path, field)
         return
-    if suffix in AFFINE_ONLY and field is not None:
+    if suffix in AFFINE_ONLY and not transform.is_affine:
         raise ValueError(f"{path.name} can hold an affine map only, and this transform has a field: write .h5.")
-    needed = 0 if field is None else BYTES_PER_VOXEL * int(np.prod(field.grid.shape)) + 100_000
+    needed = file_bytes(transform)
     with atomic_path(path, suffix, needed_bytes=needed) as temporary:
         sitk.WriteTransform(_itk_transform(transform), str(temporary))
 
 
 def _itk_transform(transform: SpatialTransform) -> sitk.Transform:
-    matrix = transform.affine_matrix
-    affine = sitk.AffineTransform(matrix[:3, :3].ravel().tolist(), matrix[:3, 3].tolist())
-    if transform.displacement is None:
-        return affine
-    vectors = transform.displacement.vectors.detach().cpu().double().numpy()
-    field = sitk.DisplacementFieldTransform(image_of(vectors, transform.displacement.grid))
-    if not transform.has_affine:
-        return field
+    """ITK's form of it; of a composite the part added last acts first."""
+    acting: list[sitk.Transform] = []
+    for part in transform.parts:
+        made = [_itk_affine(part.affine_matrix)] if part.has_affine or part.displacement is None else []
+        if part.displacement is not None:
+            made.insert(len(made) if part.affine_first else 0, _itk_field(part.displacement))
+        acting += made
+    if len(acting) == 1:
+        return acting[0]
     composite = sitk.CompositeTransform(3)
-    for part in (field, affine) if transform.affine_first else (affine, field):
+    for part in reversed(acting):
         composite.AddTransform(part)
     return composite
 
 
-def _read_itk(path: Path) -> sitk.Transform:
-    _check_single(path)
+def _itk_affine(matrix: np.ndarray) -> sitk.Transform:
+    return sitk.AffineTransform(matrix[:3, :3].ravel().tolist(), matrix[:3, 3].tolist())
+
+
+def _itk_field(field: DisplacementField) -> sitk.Transform:
+    return sitk.DisplacementFieldTransform(image_of(field.vectors.detach().cpu().double().numpy(), field.grid))
+
+
+def transform_content(path: str) -> Content:
+    """The parts of a transform file, T₀ first; runs in a process of its own, because ITK and HDF5 may crash.
+
+    Raises:
+        ValueError: unreadable, 2-D, or of a kind that is neither linear nor a field.
+    """
+    _check_single(Path(path))
     try:
         with quiet():
-            transform = sitk.ReadTransform(str(path))
+            transform = sitk.ReadTransform(path)
     except RuntimeError as error:
+        if "allocate" in str(error) or "bad_alloc" in str(error):
+            raise MemoryError from error
         hint = "expected an ITK transform file (.h5, .tfm, .txt, .mat) that maps fixed to moving points"
         if "Inverse" in str(error):
             hint = "it seems to hold an inverse field as Slicer writes it: invert it in Slicer and save it again"
         raise ValueError(f"{path} is not a readable transform ({reason_of(error)}): {hint}.") from error
     if transform.GetDimension() != 3:
         raise ValueError(f"{path} holds a {transform.GetDimension()}-D transform: a 3-D one is needed.")
-    return transform
+    lines, arrays = [], {}
+    for number, part in enumerate(_flat(transform)):
+        if part.IsLinear():
+            lines.append({"matrix": _matrix(part).tolist()})
+            continue
+        if part.GetTransformEnum() != sitk.sitkDisplacementField:
+            raise ValueError(
+                f"{path} holds a {part.GetName()}, which is not supported: convert it to a displacement field first "
+                "(in Slicer: Transforms module, Convert)."
+            )
+        image = sitk.DisplacementFieldTransform(part).GetDisplacementField()
+        grid = {"spacing": image.GetSpacing(), "origin": image.GetOrigin(), "direction": image.GetDirection()}
+        lines.append(grid | {"field": str(number)})
+        arrays[str(number)] = _vectors(sitk.GetArrayViewFromImage(image))
+    return Content({"parts": lines}, arrays)
+
+
+def _vectors(values: np.ndarray) -> np.ndarray:
+    """(k, j, i, 3) as (3, i, j, k) float32; some planes at a time stay in the cache, which is five times as fast."""
+    vectors = np.empty(values.shape[::-1], dtype=np.float32)
+    for k in range(0, len(values), PLANES):
+        vectors[..., k : k + PLANES] = values[k : k + PLANES].astype(np.float32).T
+    return vectors
+
+
+def _part(line: dict[str, Any], content: Content, path: Path) -> np.ndarray | DisplacementField:
+    if "matrix" in line:
+        return np.array(line["matrix"])
+    vectors = content.arrays[line["field"]]
+    direction = np.reshape(line["direction"], (3, 3)).tolist()
+    try:
+        grid = Grid(vectors.shape[1:], tuple(line["spacing"]), tuple(line["origin"]), tuple(map(tuple, direction)))
+        return DisplacementField(torch.from_numpy(vectors), grid)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
 
 
 def _check_single(path: Path) -> None:
@@ -132,21 +194,14 @@ def _check_single(path: Path) -> None:
         raise ValueError(f"{path} holds {len(names)} separate transforms: save them as one composite transform (.h5).")
 
 
-def _flatten(transform: sitk.Transform, path: Path) -> list[np.ndarray | DisplacementField]:
-    """The parts in the order T₀, T₁, … : 4x4 matrices and fields."""
-    if transform.IsLinear():
-        return [_matrix(transform)]
-    if transform.GetTransformEnum() == sitk.sitkDisplacementField:
-        image = sitk.DisplacementFieldTransform(transform).GetDisplacementField()
-        return [DisplacementField(tensor_of(image).float(), grid_of(image))]
-    if transform.GetTransformEnum() != sitk.sitkComposite:
-        raise ValueError(
-            f"{path} holds a {transform.GetName()}, which is not supported: convert it to a displacement field first "
-            "(in Slicer: Transforms module, Convert)."
-        )
+def _flat(transform: sitk.Transform) -> Iterator[sitk.Transform]:
+    """The parts in the order T₀, T₁, …; a linear chain is one part."""
+    if transform.IsLinear() or transform.GetTransformEnum() != sitk.sitkComposite:
+        yield transform
+        return
     composite = sitk.CompositeTransform(transform)
-    count = composite.GetNumberOfTransforms()
-    return [part for n in range(count) for part in _flatten(composite.GetNthTransform(n), path)]
+    for n in range(composite.GetNumberOfTransforms()):
+        yield from _flat(composite.GetNthTransform(n))
 
 
 def _matrix(transform: sitk.Transform) -> np.ndarray:
@@ -157,38 +212,22 @@ def _matrix(transform: sitk.Transform) -> np.ndarray:
     return matrix
 
 
-def _assemble(parts: list[np.ndarray | DisplacementField], path: Path) -> SpatialTransform:
-    """outer ∘ (id + d) ∘ inner, brought into one of the two orders of `SpatialTransform`."""
-    fields = [n for n, part in enumerate(parts) if isinstance(part, DisplacementField)]
-    if len(fields) > 1:
-        raise ValueError(f"{path} holds {len(fields)} displacement fields: compose them into one first.")
-    split = fields[0] if fields else len(parts)
-    outer, inner = _product(parts[:split]), _product(parts[split + 1 :])
-    if not fields:
-        return SpatialTransform(outer)
-    field = parts[split]
-    if np.allclose(inner, np.eye(4), rtol=0, atol=1e-12):
-        return SpatialTransform(outer, field)
-    if np.allclose(outer, np.eye(4), rtol=0, atol=1e-12):
-        return SpatialTransform(inner, field, affine_first=True)
-    try:
-        return SpatialTransform(outer @ inner, _carried(field, np.linalg.inv(inner)))
-    except ValueError as error:
-        raise ValueError(
-            f"{path} has affine maps before and after its field, and the first of them shears or scales its grid: "
-            "convert it to one displacement field first (in Slicer: Transforms module, Convert)."
-        ) from error
+def _assemble(parts: list[np.ndarray | DisplacementField]) -> SpatialTransform:
+    """T₀ ∘ T₁ ∘ … as a chain: every field with the affine maps that act between the field before it and itself."""
+    links: list[SpatialTransform] = []
+    matrix = np.eye(4)
+    for part in reversed(parts):
+        if isinstance(part, DisplacementField):
+            links.append(SpatialTransform(matrix, part, affine_first=not _is_identity(matrix)))
+            matrix = np.eye(4)
+        else:
+            matrix = part @ matrix
+    if links and not links[-1].affine_first:
+        links[-1] = SpatialTransform(matrix, links[-1].displacement)
+    elif not links or not _is_identity(matrix):
+        links.append(SpatialTransform(matrix))
+    return SpatialTransform.chain(*links)
 
 
-def _product(matrices: list[np.ndarray]) -> np.ndarray:
-    total = np.eye(4)
-    for matrix in matrices:
-        total = total @ matrix
-    return total
-
-
-def _carried(field: DisplacementField, matrix: np.ndarray) -> DisplacementField:
-    """M ∘ (id + d) ∘ M⁻¹: the same field in another frame, exact where M keeps right angles."""
-    grid = Grid.from_affine(matrix @ field.grid.affine, field.grid.shape)
-    linear = field.vectors.new_tensor(matrix[:3, :3])
-    return DisplacementField((linear @ field.vectors.flatten(1)).view(field.vectors.shape), grid)
+def _is_identity(matrix: np.ndarray) -> bool:
+    return np.allclose(matrix, np.eye(4), rtol=0, atol=1e-12)

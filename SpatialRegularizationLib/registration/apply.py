@@ -96,7 +96,7 @@ def _output_grid(transform: SpatialTransform, reference: str | os.PathLike | Non
     if reference is not None:
         return volumes.read_grid(reference)
     wanted = "moving" if inverse else "fixed"
-    if transform.displacement is None or inverse != transform.affine_first:
+    if transform.displacement is None or transform.following is not None or inverse != transform.affine_first:
         raise ValueError(f"This transform does not say where the result lies: name the {wanted} image as reference.")
     return transform.displacement.grid
 

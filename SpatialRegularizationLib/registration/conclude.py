@@ -8,15 +8,14 @@ from torch import Tensor
 
 from ..evaluation.regularity import measure_regularity
 from ..fields.derivatives import jacobian_determinant
-from ..fields.lengths import largest_length
 from ..geometry.displacement import DisplacementField
 from ..geometry.grid import Grid
 from ..geometry.transform import SpatialTransform
 from ..geometry.volume import Volume
-from .diffeomorphism import inverse_residual
 from .job import Job
 from .resample import resample
 from .result import Figures, Registration
+from .round_trip import round_trip
 from .scores import landmark_scores, overlap_scores, peak_memory_mb
 from .solution import Settled, Solution
 
@@ -51,18 +50,19 @@ def conclude(job: Job, solution: Solution, where: Grid, affine: np.ndarray, note
     tell("removing folds", BEGIN)
     settled = solution.settle(where.shape, lambda stage, share: tell(stage, BEGIN + (WARP - BEGIN) * share))
     _note_folds(settled, notes)
-    u, inverse = settled.u.cpu(), settled.inverse.cpu()
-    residual = _largest_mm(inverse_residual(u, inverse), where)
+    u = settled.u
+    missed = round_trip(settled.inverse, u, where, job.fixed.grid)
+    u = u.cpu()
     displacement = DisplacementField.from_voxels(u[0], where)
     transform = SpatialTransform(affine, displacement)
     tell("warping and scoring", WARP)
     warped = resample(job.moving, transform, job.fixed.grid, fill=min(0.0, float(job.moving.data.min())))
     jacobian = Volume(jacobian_determinant(u)[0], where)
-    figures = _figures(job, solution, transform, u, residual)
+    figures = _figures(job, solution, transform, u, missed)
     tell("done", 1.0)
     return Registration(
         fixed=job.fixed, moving=job.moving, warped=warped, displacement=displacement,
-        inverse=DisplacementField.from_voxels(inverse[0], where), affine=affine,
+        inverse_transform=settled.inverse.transform(affine, where), affine=affine,
         lambda_map=Volume(settled.lambda_map[0].cpu(), where), jacobian=jacobian,
         history=solution.history, figures=figures, settings=job.settings, seconds=job.reporter.seconds,
         notes=(*notes, *job.companions.notes), model=solution.model,
@@ -78,7 +78,9 @@ def _note_folds(settled: Settled, notes: list[str]) -> None:
         )
 
 
-def _figures(job: Job, solution: Solution, transform: SpatialTransform, u: Tensor, residual: float) -> Figures:
+def _figures(
+    job: Job, solution: Solution, transform: SpatialTransform, u: Tensor, missed: tuple[float, float]
+) -> Figures:
     identity = SpatialTransform.identity()
     grid, moving = job.fixed.grid, job.moving.grid
     before, after = (overlap_scores(job.companions, t, grid) for t in (identity, transform))
@@ -99,11 +101,6 @@ def _figures(job: Job, solution: Solution, transform: SpatialTransform, u: Tenso
         folding_one_sided_percent=regularity.folding_one_sided_percent,
         ndv_percent=regularity.ndv_percent,
         sd_log_j=regularity.sd_log_j,
-        inverse_residual_mm=residual,
+        inverse_residual_p99_mm=missed[0],
+        inverse_residual_mm=missed[1],
     )
-
-
-def _largest_mm(r: Tensor, grid: Grid) -> float:
-    """Largest length of vectors r (3, i, j, k) in voxels of a grid, mm; a few planes at a time."""
-    linear = torch.from_numpy(grid.affine[:3, :3]).to(r)
-    return max(largest_length(torch.einsum("rc,cijk->rijk", linear, part), 0) for part in r.split(16, dim=1))

@@ -89,24 +89,17 @@ def _smoothed_near(velocity: Tensor, folds: Tensor, number: int) -> Tensor:
 
 
 @torch.no_grad()
-def inverse_of(velocity: Tensor, u: Tensor, *, tolerance: float = 0.05) -> Tensor:
-    """e (1, 3, *s) with (id + u)∘(id + e) ≈ id on u's lattice: exp(-v), corrected where it misses.
+def corrected_inverse(u: Tensor, start: Tensor | None = None, *, tolerance: float = 0.05) -> Tensor:
+    """e (1, 3, *s) with (id + u)∘(id + e) ≈ id on u's lattice.
 
-    The residual r(y) = e(y) + u(y + e(y)) of exp(-v) is that of interpolation. Voxels with |r| > `tolerance` whose origin lies
-    in the lattice take a few steps e ← e - r, then Newton steps e ← e - (I + ∇u)⁻¹ r; each step counts only if it lowers |r|,
-    and is halved until it does.
+    Voxels whose residual r(y) = e(y) + u(y + e(y)) is longer than `tolerance`, and whose origin lies in the lattice, take a few
+    steps e ← e - r, then Newton steps e ← e - (I + ∇u)⁻¹ r; each step counts only if it lowers |r|, and is halved until it does.
 
     Args:
-        velocity: (1, 3, *t) whose exponential is u.
         u: (1, 3, *s), voxels.
+        start: (1, 3, *s), such as exp(-v), changed in place; None: a few steps e ← -u(y + e(y)) everywhere.
         tolerance: voxels.
     """
-    return corrected_inverse(u, displacement_of(-velocity, tuple(u.shape[2:])), tolerance=tolerance)
-
-
-@torch.no_grad()
-def corrected_inverse(u: Tensor, start: Tensor | None = None, *, tolerance: float = 0.05) -> Tensor:
-    """`inverse_of` from any start (1, 3, *s), which is changed in place; None: a few steps e ← -u(y + e(y)) everywhere."""
     e = -u if start is None else start
     for _ in range(PLAIN_STEPS if start is None else 0):
         e = warp(u, e).neg_()
@@ -167,16 +160,6 @@ def _inside_rows(position: Tensor, shape: torch.Size) -> Tensor:
     """True where a position (3, n) in voxels lies within the lattice of centres `shape`."""
     last = torch.tensor(shape, dtype=position.dtype, device=position.device)[:, None] - 1
     return ((position >= 0) & (position <= last)).all(0)
-
-
-def inverse_residual(u: Tensor, e: Tensor) -> Tensor:
-    """e + u∘(id + e), (3, *s) voxels, 0 where y + e(y) lies outside of the lattice (u says nothing there)."""
-    residual = warp(u, e).add_(e)[0]
-    for axis, n in enumerate(u.shape[2:]):
-        line = torch.arange(n, dtype=u.dtype, device=u.device).view([-1 if a == axis else 1 for a in range(3)])
-        position = e[0, axis] + line
-        residual *= (position >= 0) & (position <= n - 1)
-    return residual
 
 
 def fold_map(u: Tensor) -> Tensor:

@@ -40,7 +40,14 @@ def invert_points(
         (φ⁻¹(y) (n, 3) mm LPS, residual |φ(φ⁻¹(y)) - y| (n,) in mm). Residuals above the tolerance tell where the
         transform folds, or has a gap: the caller decides what to say.
     """
-    points = as_points(points)
+    points = found = as_points(points)
+    for part in reversed(transform.parts):
+        found = _invert_link(part, found, tolerance_mm, iterations)
+    return found, np.linalg.norm(transform_points(transform, found) - points, axis=1)
+
+
+def _invert_link(transform: SpatialTransform, points: np.ndarray, tolerance_mm: float, iterations: int) -> np.ndarray:
+    """`invert_points` of one affine map with one field."""
     back = np.linalg.inv(transform.affine_matrix)
     found = points if transform.affine_first else points @ back[:3, :3].T + back[:3, 3]
     field = transform.displacement
@@ -52,18 +59,23 @@ def invert_points(
         found = np.where(free[:, None], target, found)
     if transform.affine_first:
         found = found @ back[:3, :3].T + back[:3, 3]
-    return found, np.linalg.norm(transform_points(transform, found) - points, axis=1)
+    return found
 
 
 def invert(
     transform: SpatialTransform, *, tolerance_mm: float = 1e-2, iterations: int = 40
 ) -> tuple[SpatialTransform, float]:
-    """φ⁻¹ as a transform whose field lies on the same grid, and the largest residual in mm (`invert_displacement`)."""
-    back = np.linalg.inv(transform.affine_matrix)
-    if transform.displacement is None:
-        return SpatialTransform(back), 0.0
-    field, residual = invert_displacement(transform.displacement, tolerance_mm=tolerance_mm, iterations=iterations)
-    return SpatialTransform(back, field, affine_first=not transform.affine_first), residual
+    """φ⁻¹ as a transform whose fields lie on the same grids, and the largest residual in mm (`invert_displacement`)."""
+    inverted, largest = [], 0.0
+    for part in reversed(transform.parts):
+        back = np.linalg.inv(part.affine_matrix)
+        if part.displacement is None:
+            inverted.append(SpatialTransform(back))
+            continue
+        field, residual = invert_displacement(part.displacement, tolerance_mm=tolerance_mm, iterations=iterations)
+        inverted.append(SpatialTransform(back, field, affine_first=not part.affine_first))
+        largest = max(largest, residual)
+    return SpatialTransform.chain(*inverted), largest
 
 
 def invert_displacement(

@@ -4,7 +4,8 @@ Everything reduces to one form on a lattice with index p. With S, T affine and Q
 
     result(p) = T p + Q d(S p)          S: output index → index of the field's grid,   T, Q: → wanted coordinates
 
-so a chain of grids and an affine map is multiplied out first, and every voxel costs one lookup of d.
+so a chain of grids and an affine map is multiplied out first, and every voxel costs one lookup of d. Where several fields
+follow one another, each further one is looked up where the ones before it lead.
 """
 
 from __future__ import annotations
@@ -23,6 +24,9 @@ from ..geometry.transform import SpatialTransform
 POINTS_PER_SLAB = 1 << 19
 """Voxels per pass: about 12 MB for each float64 position field."""
 
+Link = tuple[np.ndarray, np.ndarray, np.ndarray, "DisplacementField | None"]
+"""T, Q, S and d of one link of a chain."""
+
 
 def transform_points(transform: SpatialTransform, points: np.ndarray) -> np.ndarray:
     """φ(x) of points, linear interpolation of d in float64.
@@ -38,13 +42,14 @@ def transform_points(transform: SpatialTransform, points: np.ndarray) -> np.ndar
         ValueError: points that are not (n, 3) or not finite.
     """
     points = as_points(points)
-    matrix = transform.affine_matrix
-    if transform.affine_first:
-        points = points @ matrix[:3, :3].T + matrix[:3, 3]
-    if transform.displacement is not None:
-        points = points + displacement_at(transform.displacement, points)
-    if not transform.affine_first:
-        points = points @ matrix[:3, :3].T + matrix[:3, 3]
+    for part in transform.parts:
+        matrix = part.affine_matrix
+        if part.affine_first:
+            points = points @ matrix[:3, :3].T + matrix[:3, 3]
+        if part.displacement is not None:
+            points = points + displacement_at(part.displacement, points)
+        if not part.affine_first:
+            points = points @ matrix[:3, :3].T + matrix[:3, 3]
     return points
 
 
@@ -107,6 +112,7 @@ class LatticeMap:
         spread: Q, 3x3, mm to wanted coordinates.
         lookup: S, 4x4.
         field: d, or None.
+        rest: what follows: (direct, spread, lookup, field) of each further link, from mm LPS.
     """
 
     shape: tuple[int, ...]
@@ -114,15 +120,16 @@ class LatticeMap:
     spread: np.ndarray
     lookup: np.ndarray
     field: DisplacementField | None
+    rest: tuple[Link, ...] = ()
 
     @classmethod
     def of(cls, transform: SpatialTransform, grid: Grid, target: np.ndarray) -> LatticeMap:
         """φ of the voxel centers of `grid`, then the affine map `target` (4x4, LPS mm to wanted coordinates)."""
-        affine, field = transform.affine_matrix, transform.displacement
-        before = affine @ grid.affine if transform.affine_first else grid.affine
-        after = target if transform.affine_first else target @ affine
-        lookup = np.eye(4) if field is None else np.linalg.inv(field.grid.affine) @ before
-        return cls(grid.shape, target @ affine @ grid.affine, after[:3, :3], lookup, field)
+        first, *others = transform.parts
+        stops = [np.eye(4)] * len(others) + [target]
+        direct, spread, lookup, field = _link(first, grid.affine, stops[0])
+        rest = tuple(_link(part, np.eye(4), stop) for part, stop in zip(others, stops[1:], strict=True))
+        return cls(grid.shape, direct, spread, lookup, field, rest)
 
     def slabs(self):
         """Slices of the first axis that hold about `POINTS_PER_SLAB` voxels each."""
@@ -135,18 +142,43 @@ class LatticeMap:
         if self.field is not None:
             spread = torch.from_numpy(np.ascontiguousarray(self.spread))
             out += torch.einsum("rc,c...->r...", spread, self._displacements(planes).to(torch.float64))
+        for direct, spread, lookup, field in self.rest:
+            moved = _affine_of(direct, out)
+            if field is not None:
+                vectors = sample_linear(_sampled(field)[None], _affine_of(lookup, out).to(_sampled(field))[None], fill=0.0)[0]
+                moved += torch.einsum("rc,c...->r...", torch.from_numpy(spread.copy()), vectors.to(torch.float64))
+            out = moved
         return out
 
     def _displacements(self, planes: slice) -> Tensor:
-        vectors = self.field.vectors.detach().cpu()
-        if not vectors.is_floating_point() or vectors.dtype.itemsize < 4:
-            vectors = vectors.to(torch.float32)
+        vectors = _sampled(self.field)
         corner = np.array([*self.shape, 1.0])
         same = np.abs((self.lookup - np.eye(4)) * corner).max() < 1e-6
         if same and self.shape == self.field.grid.shape:
             return vectors[:, planes]
         positions = affine_coordinates(self.lookup, self.shape, planes).to(vectors.dtype)
         return sample_linear(vectors[None], positions[None], fill=0.0)[0]
+
+
+def _link(part: SpatialTransform, before: np.ndarray, target: np.ndarray) -> Link:
+    """(T, Q, S, d) of one link of a chain, from coordinates that `before` brings to mm LPS to those of `target`."""
+    affine, field = part.affine_matrix, part.displacement
+    entry = affine @ before if part.affine_first else before
+    after = target if part.affine_first else target @ affine
+    lookup = np.eye(4) if field is None else np.linalg.inv(field.grid.affine) @ entry
+    return target @ affine @ before, after[:3, :3], lookup, field
+
+
+def _sampled(field: DisplacementField) -> Tensor:
+    """The vectors on the CPU, in a precision that can be interpolated."""
+    vectors = field.vectors.detach().cpu()
+    return vectors.to(torch.float32) if not vectors.is_floating_point() or vectors.dtype.itemsize < 4 else vectors
+
+
+def _affine_of(matrix: np.ndarray, points: Tensor) -> Tensor:
+    """matrix (4x4) times positions (3, *t), float64."""
+    linear, shift = torch.from_numpy(matrix[:3, :3].copy()), torch.from_numpy(matrix[:3, 3].copy())
+    return torch.einsum("rc,c...->r...", linear, points) + shift.view(3, *[1] * (points.dim() - 1))
 
 
 def affine_coordinates(matrix: np.ndarray, shape: tuple[int, ...], planes: slice) -> Tensor:

@@ -14,14 +14,9 @@ import torch
 from torch import Tensor
 
 from ..fields.resize import resize, resize_displacement
-from .diffeomorphism import (
-    corrected_inverse,
-    displacement_of,
-    displacement_without_folds,
-    inverse_of,
-    without_folds,
-)
+from .diffeomorphism import displacement_of, displacement_without_folds, without_folds
 from .result import LevelHistory
+from .round_trip import StoredInverse, stored_inverse
 
 
 @dataclass(frozen=True)
@@ -29,14 +24,15 @@ class Settled:
     """The fields of a finished registration on one lattice, voxels.
 
     Args:
-        u, inverse: (1, 3, *s), (id + u)∘(id + inverse) ≈ id.
+        u: (1, 3, *s).
+        inverse: of id + u, for every point of the lattice.
         lambda_map: (1, 1, *s).
         folded: voxels that folded before they were smoothed.
         left: voxels that still fold.
     """
 
     u: Tensor
-    inverse: Tensor
+    inverse: StoredInverse
     lambda_map: Tensor
     folded: int
     left: int
@@ -86,7 +82,7 @@ class VelocitySolution(Solution):
         """The velocity is smoothed near folds; exp(-v) begins the inverse."""
         velocity, u, folded, left = without_folds(self.velocity, shape, on_round=lambda n: tell("removing folds", n / 80))
         tell("inverting", 0.5)
-        inverse = inverse_of(velocity, u)
+        inverse = stored_inverse(u, displacement_of(-velocity, tuple(u.shape[2:])))
         return Settled(u, inverse, resize(self.lambda_of(velocity), shape), folded, left)
 
 
@@ -113,5 +109,5 @@ class DisplacementSolution(Solution):
             self.displacement(shape), on_round=lambda n: tell("removing folds", n / 80)
         )
         tell("inverting", 0.5)
-        start = None if self.inverse is None else resize_displacement(self.inverse, shape).clone()
-        return Settled(u, corrected_inverse(u, start), resize(self.lambda_map, shape), folded, left)
+        start = None if self.inverse is None else resize_displacement(self.inverse, shape)
+        return Settled(u, stored_inverse(u, start), resize(self.lambda_map, shape), folded, left)

@@ -91,7 +91,7 @@ def test_a_registration_without_steps_or_scores_has_a_report() -> None:
         ({"similarity_after": 0.1}, "bad", "worse than before"),
         ({"tre_after_mm": {"mean": 9.0}}, "bad", "landmark error"),
         ({"folding_one_sided_percent": 0.01}, "caution", "strict"),
-        ({"inverse_residual_mm": 2.0}, "caution", "inverse"),
+        ({"inverse_residual_p99_mm": 2.0}, "caution", "inverse"),
     ],
 )
 def test_the_verdict_follows_the_figures(change: dict, level: str, words: str) -> None:

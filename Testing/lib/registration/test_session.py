@@ -101,7 +101,7 @@ def test_saving_starts_where_the_session_is() -> None:
     found = session.save({"alpha_prime": 0.3})
     assert np.array_equal(found.affine, session.affine)
     assert found.model["condition"] == {"alpha_prime": 0.3}
-    assert found.figures.inverse_residual_mm < 0.2
+    assert found.figures.inverse_residual_p99_mm < 0.2
     assert torch.allclose(found.displacement.vectors, session.predict({"alpha_prime": 0.3}).displacement, atol=1e-4)
 
 
