@@ -12,7 +12,7 @@ import torch
 from known_model import card_of
 
 from SpatialRegularizationLib.__main__ import main
-from SpatialRegularizationLib.io.results import FILES
+from SpatialRegularizationLib.io.result_folder import FILES
 from SpatialRegularizationLib.io.volumes import write_volume
 from SpatialRegularizationLib.models.catalogue import build_model
 from SpatialRegularizationLib.zoo.card import save_model

@@ -22,7 +22,7 @@ from SpatialRegularizationLib.commands.console import is_memory_error
 from SpatialRegularizationLib.commands.worker import PROTOCOL, Worker, devices
 from SpatialRegularizationLib.geometry import Volume
 from SpatialRegularizationLib.io.points import write_points
-from SpatialRegularizationLib.io.results import FILES
+from SpatialRegularizationLib.io.result_folder import FILES
 from SpatialRegularizationLib.io.volumes import read_volume, write_volume
 from SpatialRegularizationLib.registration.register import register
 from SpatialRegularizationLib.registration.settings import RegistrationSettings

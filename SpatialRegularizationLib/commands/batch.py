@@ -1,6 +1,7 @@
 """spatialreg register --batch: all pairs of a table, each into its own folder.
 
-Finished pairs are skipped, a failed one does not stop the others, and summary.csv grows with every pair.
+Finished pairs are skipped, a failed one does not stop the others, and summary.csv grows with every pair. Several processes may
+work on one list: a pair that another one has in work is left to it, and looked after when all others are done.
 """
 
 from __future__ import annotations
@@ -8,17 +9,21 @@ from __future__ import annotations
 import argparse
 import csv
 import io
+import time
 import traceback
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..io.results import read_report, write_text
+from ..io.claims import TakenError, claimed
+from ..io.result_folder import check_destination, claimed_folder, read_report
+from ..io.results import write_text
 from .console import Console, UsageError, one_sentence
 from .job import Job, check_pairs, settings_from
 from .model_choice import model_choice
 from .options import INPUTS
-from .pair import check_device, check_folder, perform
+from .pair import check_device, perform
 from .pair_list import PairLine, read_pair_list
 
 FIGURES = {
@@ -34,11 +39,17 @@ FIGURES = {
     "sd_log_j": ("sd_log_j",),
 }
 """Columns of summary.csv and where they stand in report.json."""
+COLUMNS = ("name", "state", *FIGURES, "message")
+SUMMARY = "summary.csv"
+IN_WORK = "in work"
+"""The state of a pair that another process registers at this moment; no pair keeps it to the end."""
+PAUSE_S = 1.0
+"""Between two looks at pairs that others have in work."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a pair: "done", "skipped" or "failed", with its report or the error."""
+    """What became of a pair: "done", "skipped", "failed" or `IN_WORK`, with its report or the error."""
 
     name: str
     state: str
@@ -66,18 +77,78 @@ def run_table(options: argparse.Namespace, console: Console, command: str) -> in
     check_device(jobs[0].settings.device)
     out = Path(options.out)
     out.mkdir(parents=True, exist_ok=True)
-    outcomes: list[Outcome] = []
-    for number, job in enumerate(jobs, start=1):
-        console.step(f"Pair {number} of {len(jobs)}: {job.name}")
-        outcomes.append(_one(job, console, command, options))
-        write_text(out / "summary.csv", _table(outcomes))
-    failed = sum(outcome.state == "failed" for outcome in outcomes)
+    batch = Batch(jobs, out, console, command, options)
+    outcomes = batch.run()
     counts = {state: sum(outcome.state == state for outcome in outcomes) for state in ("done", "skipped", "failed")}
     console.result(
-        {"summary": str(out / "summary.csv"), "pairs": [outcome.row() for outcome in outcomes]} | counts,
-        _text(outcomes),
+        {"summary": str(out / SUMMARY), "pairs": [outcome.row() for outcome in outcomes]} | counts, _text(outcomes)
     )
-    return 1 if failed else 0
+    return 1 if counts["failed"] else 0
+
+
+class Batch:
+    """The pairs of a list on their way.
+
+    Args:
+        jobs: the pairs.
+        out: the folder of summary.csv.
+        console: what is told goes there.
+        command: the exact command, for the reports.
+        options: of the command line.
+    """
+
+    def __init__(
+        self, jobs: Sequence[Job], out: Path, console: Console, command: str, options: argparse.Namespace
+    ) -> None:
+        self._jobs, self._out, self._console, self._command, self._options = jobs, out, console, command, options
+        self._outcomes: dict[str, Outcome] = {}
+
+    def run(self) -> list[Outcome]:
+        """Every pair, once all of them are done, skipped or failed."""
+        for number, job in enumerate(self._jobs, start=1):
+            self._console.step(f"Pair {number} of {len(self._jobs)}: {job.name}")
+            self._register(job)
+        while elsewhere := [job for job in self._jobs if self._outcomes[job.name].state == IN_WORK]:
+            self._console.step(f"Waiting for {', '.join(job.name for job in elsewhere)}: in work elsewhere")
+            time.sleep(PAUSE_S)
+            for job in elsewhere:
+                self._register(job, waited=True)
+        self._write(last=True)
+        return list(self._outcomes.values())
+
+    def _register(self, job: Job, *, waited: bool = False) -> None:
+        before = self._outcomes.get(job.name)
+        self._outcomes[job.name] = self._outcome(job, again=self._options.force and not waited)
+        if before is None or self._outcomes[job.name].state != before.state:
+            self._write()
+
+    def _outcome(self, job: Job, *, again: bool) -> Outcome:
+        try:
+            with claimed_folder(job.out):
+                if not again and (finished := _finished(job)):
+                    return finished
+                check_destination(job.out, overwrite=self._options.force)
+                content = perform(
+                    job, self._console, self._command, force=self._options.force, debug=self._options.debug
+                )
+                return Outcome(job.name, "done", content)
+        except TakenError as error:
+            return Outcome(job.name, IN_WORK, {}, one_sentence(error))
+        except Exception as error:
+            self._console.error(f"{job.name}: {one_sentence(error)}", 1)
+            if self._options.debug:
+                self._console.trace("".join(traceback.format_exception(error)))
+            return Outcome(job.name, "failed", {}, one_sentence(error))
+
+    def _write(self, *, last: bool = False) -> None:
+        """summary.csv: this process's pairs, and what stands there of the others; the last time, what others have mended."""
+        path = self._out / SUMMARY
+        with claimed(path, wait=True):
+            if last:
+                failed = [job for job in self._jobs if self._outcomes[job.name].state == "failed"]
+                self._outcomes |= {job.name: finished for job in failed if (finished := _finished(job))}
+            rows = _rows(path) | {name: outcome.row() for name, outcome in self._outcomes.items()}
+            write_text(path, _table([rows[job.name] for job in self._jobs if job.name in rows]))
 
 
 def read_table(path: Path, options: argparse.Namespace) -> list[Job]:
@@ -93,25 +164,29 @@ def _job(line: PairLine, options: argparse.Namespace) -> Job:
     )
 
 
-def _one(job: Job, console: Console, command: str, options: argparse.Namespace) -> Outcome:
+def _finished(job: Job) -> Outcome | None:
+    """A pair whose result is there, of the same files and settings."""
     earlier = read_report(job.out)
-    if earlier is not None and not options.force and earlier.get("job") == job.identity():
-        return Outcome(job.name, "skipped", earlier, "finished before")
+    if earlier is None or earlier.get("job") != job.identity():
+        return None
+    return Outcome(job.name, "skipped", earlier, "finished before")
+
+
+def _rows(path: Path) -> dict[str, dict[str, str]]:
+    """The lines of a summary.csv by name; none where there is another file."""
     try:
-        check_folder(job, force=options.force)
-        return Outcome(job.name, "done", perform(job, console, command, force=options.force, debug=options.debug))
-    except Exception as error:
-        console.error(f"{job.name}: {one_sentence(error)}", 1)
-        if options.debug:
-            console.trace("".join(traceback.format_exception(error)))
-        return Outcome(job.name, "failed", {}, one_sentence(error))
+        with path.open(encoding="utf-8", newline="") as stream:
+            rows = [row for row in csv.DictReader(stream) if row.get("name") and row.get("state")]
+    except (OSError, ValueError, csv.Error):
+        return {}
+    return {row["name"]: {column: row.get(column) or "" for column in COLUMNS} for row in rows}
 
 
-def _table(outcomes: list[Outcome]) -> str:
+def _table(rows: Iterable[dict[str, str]]) -> str:
     stream = io.StringIO()
-    writer = csv.DictWriter(stream, ["name", "state", *FIGURES, "message"], lineterminator="\n")
+    writer = csv.DictWriter(stream, COLUMNS, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(outcome.row() for outcome in outcomes)
+    writer.writerows(rows)
     return stream.getvalue()
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 
 from ..evaluation.summary import summary
 from ..io.companions import read_companions
-from ..io.results import check_destination, write_result
+from ..io.result_folder import check_destination, claimed_folder
+from ..io.results import write_result
 from ..io.transforms import read_transform
 from ..io.volumes import read_volume
 from ..registration.choices import chosen_device
@@ -17,16 +20,22 @@ from .console import Console, UsageError, silent_libraries
 from .job import Job
 
 
-def check_folder(job: Job, *, force: bool) -> None:
-    """Refuse a folder that may not be written to, before any work.
+@contextlib.contextmanager
+def folder_of(job: Job, *, force: bool) -> Iterator[None]:
+    """The folder of the result belongs to this process inside the block; refused before any work where it may not be written.
 
     Raises:
-        UsageError: it holds an earlier result, or something else.
+        UsageError: it holds an earlier result or something else, or another process is writing there.
     """
     try:
-        check_destination(job.out, overwrite=force)
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(claimed_folder(job.out))
+            check_destination(job.out, overwrite=force)
+            claim = stack.pop_all()
     except (FileExistsError, NotADirectoryError) as error:
         raise UsageError(str(error)) from error
+    with claim:
+        yield
 
 
 def check_device(device: str) -> None:

@@ -11,7 +11,7 @@ from ..evaluation.verdicts import figures_of
 from .batch import run_table
 from .console import Console, UsageError
 from .job import Job, job_from
-from .pair import check_device, check_folder, perform
+from .pair import check_device, folder_of, perform
 
 
 def run(options: argparse.Namespace, console: Console, arguments: Sequence[str]) -> int:
@@ -22,9 +22,9 @@ def run(options: argparse.Namespace, console: Console, arguments: Sequence[str])
     if options.batch:
         return run_table(options, console, command)
     job = job_from(options)
-    check_folder(job, force=options.force)
-    check_device(job.settings.device)
-    content = perform(job, console, command, force=options.force, debug=options.debug)
+    with folder_of(job, force=options.force):
+        check_device(job.settings.device)
+        content = perform(job, console, command, force=options.force, debug=options.debug)
     console.result({"folder": str(job.out)} | content, _text(content, job))
     return 0
 

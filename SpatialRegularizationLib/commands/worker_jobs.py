@@ -12,7 +12,8 @@ import torch
 
 from ..evaluation.summary import plain, summary
 from ..io.companions import read_companions
-from ..io.results import check_destination, write_result
+from ..io.result_folder import check_destination, claimed_folder
+from ..io.results import write_result
 from ..io.volumes import read_volume
 from ..registration.choices import chosen_device
 from ..registration.preview import PairPreview, Start
@@ -126,14 +127,15 @@ class PairJobs:
         if not isinstance(values.get("out"), str):
             raise ValueError("save needs out: the folder of the result.")
         folder, force = Path(values["out"]), values.get("force", False) is True
-        check_destination(folder, overwrite=force)
-        condition = check_condition(values.get("condition", {}))
-        inputs = {name: Path(values[name]) for name in values if name.endswith(("labels", "points"))}
-        companions = read_companions(inputs, session.fixed, session.moving)
-        settings = replace(session.settings, refine_steps=values.get("refine_steps", 0))
-        found = session.save(condition, settings=settings, companions=companions, monitor=monitor_of(check, tell))
-        check()
-        write_result(folder, found, "spatialreg worker", overwrite=force, companions=companions)
+        with claimed_folder(folder):
+            check_destination(folder, overwrite=force)
+            condition = check_condition(values.get("condition", {}))
+            inputs = {name: Path(values[name]) for name in values if name.endswith(("labels", "points"))}
+            companions = read_companions(inputs, session.fixed, session.moving)
+            settings = replace(session.settings, refine_steps=values.get("refine_steps", 0))
+            found = session.save(condition, settings=settings, companions=companions, monitor=monitor_of(check, tell))
+            check()
+            write_result(folder, found, "spatialreg worker", overwrite=force, companions=companions)
         return {"folder": str(folder)} | summary(found, "spatialreg worker")
 
     def _loaded(self) -> PairSession | PairPreview:

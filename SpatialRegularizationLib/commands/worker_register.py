@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,7 +14,8 @@ from ..evaluation.report import report_html
 from ..evaluation.summary import summary
 from ..geometry.grid import Grid
 from ..io.companions import read_companions
-from ..io.results import check_destination, write_result, write_text
+from ..io.result_folder import check_destination, claimed_folder
+from ..io.results import write_result, write_text
 from ..io.volumes import read_volume
 from ..models.base import RegistrationModel
 from ..registration.choices import chosen_device
@@ -71,8 +73,19 @@ class Registrations:
         start = time.perf_counter()
         needed(values, "register", "fixed", "moving")
         out, force = values.get("out"), values.get("force", False) is True
-        if out:
-            check_destination(out, overwrite=force)
+        with claimed_folder(out) if out else contextlib.nullcontext():
+            if out:
+                check_destination(out, overwrite=force)
+            found, companions = self._registered(values, check, tell)
+            title = str(values.get("title") or "")
+            if out:
+                write_result(out, found, COMMAND, overwrite=force, companions=companions, about={"title": title})
+        self._files = ArrayFiles(Path(values["folder"]) if values.get("folder") else None)
+        self._last = found, companions, title
+        content = summary(found, COMMAND) | {"folder": str(out) if out else None, "arrays": self._arrays(found)}
+        return content | _lattices(found) | {"seconds_with_files": time.perf_counter() - start}
+
+    def _registered(self, values: Mapping[str, Any], check: Check, tell: Tell) -> tuple[Registration, Companions]:
         settings = settings_of(values)
         model = self._shelf.model(values["model"], chosen_device(settings.device)) if values.get("model") else None
         condition = check_condition(values.get("condition") or {})
@@ -86,13 +99,7 @@ class Registrations:
             condition=condition, monitor=monitor_of(check, tell),
         )  # fmt: skip
         check()
-        title = str(values.get("title") or "")
-        if out:
-            write_result(out, found, COMMAND, overwrite=force, companions=companions, about={"title": title})
-        self._files = ArrayFiles(Path(values["folder"]) if values.get("folder") else None)
-        self._last = found, companions, title
-        content = summary(found, COMMAND) | {"folder": str(out) if out else None, "arrays": self._arrays(found)}
-        return content | _lattices(found) | {"seconds_with_files": time.perf_counter() - start}
+        return found, companions
 
     def report(self, values: Mapping[str, Any], check: Check, tell: Tell) -> dict[str, Any]:
         """The page about the last registration, as one file."""

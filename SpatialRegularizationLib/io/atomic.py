@@ -42,7 +42,7 @@ def atomic_path(path: str | os.PathLike, suffix: str, *, needed_bytes: int = 0) 
     """
     path = followed(path)
     if not path.parent.is_dir():
-        raise FileNotFoundError(f"The folder {path.parent} does not exist: create it first.")
+        raise FileNotFoundError(f"{path} could not be written: the folder {path.parent} does not exist, create it first.")
     if path.is_dir():
         raise IsADirectoryError(f"{path} is a folder: give the name of a file in it.")
     if path.exists() and not path.is_file():

@@ -12,7 +12,7 @@ from shippable import complete_card, tiny_model
 
 from SpatialRegularizationLib.commands.console import Console
 from SpatialRegularizationLib.evaluation import phantom
-from SpatialRegularizationLib.io.results import FILES
+from SpatialRegularizationLib.io.result_folder import FILES
 from SpatialRegularizationLib.registration.presets import preset_settings
 from SpatialRegularizationLib.registration.settings import RegistrationSettings
 from SpatialRegularizationLib.zoo.folder import ENVIRONMENT

@@ -11,7 +11,8 @@ from finished import finished_registration
 
 from SpatialRegularizationLib.io import results
 from SpatialRegularizationLib.io.fields import read_field
-from SpatialRegularizationLib.io.results import FILES, check_destination, read_report, write_result, write_text
+from SpatialRegularizationLib.io.result_folder import FILES, check_destination, read_report
+from SpatialRegularizationLib.io.results import write_result, write_text
 from SpatialRegularizationLib.io.transforms import read_transform
 from SpatialRegularizationLib.io.volumes import read_volume
 from SpatialRegularizationLib.registration.resample import resample_labels_linear, transform_points
@@ -148,5 +149,5 @@ def test_a_text_file_is_replaced_in_one_step(tmp_path: Path) -> None:
     write_text(tmp_path / "a.json", json.dumps([1]))
     write_text(tmp_path / "a.json", json.dumps([2]))
     assert _everything_in(tmp_path) == ["a.json"]
-    with pytest.raises(OSError, match="could not be written"):
+    with pytest.raises(FileNotFoundError, match="could not be written: the folder .*missing does not exist, create it"):
         write_text(tmp_path / "missing" / "a.json", "")
