@@ -1,23 +1,22 @@
 """The command line: spatialreg register | apply | evaluate.
 
-Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted. Errors are one sentence on standard error; --debug adds
-the traceback. An interrupted or failed command leaves nothing half-written.
+Exit codes: 0 done, 1 failed, 2 wrong usage, 128 and the number of the signal where one ended it (130 Ctrl+C, 143 SIGTERM,
+129 closed terminal). Errors are one sentence on standard error; --debug adds the traceback. An interrupted or failed command
+leaves nothing half-written. A finished result is 0, whether or not somebody could be told.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
-import signal
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 
 from .commands.console import Console, UsageError, one_sentence
 from .commands.options import parse
-
-INTERRUPTED = 130
+from .commands.streams import open_streams
+from .io.signals import interrupted_code, signals_raise
 
 
 def main(arguments: Sequence[str] | None = None, *, between: Callable[[], None] | None = None) -> int:
@@ -31,19 +30,26 @@ def main(arguments: Sequence[str] | None = None, *, between: Callable[[], None] 
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     # Waiting threads spin briefly, then sleep: as fast on a quiet machine, and several times faster on a busy one.
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+    program_ends = arguments is None
     arguments = list(sys.argv[1:] if arguments is None else arguments)
+    open_streams()
     console = Console(as_json="--json" in arguments, quiet="--quiet" in arguments, between=between)
+    with signals_raise(program_ends=program_ends):
+        return _run(arguments, console)
+
+
+def _run(arguments: list[str], console: Console) -> int:
     debug = "--debug" in arguments
     try:
-        with _termination_as_interrupt():
-            options = parse(arguments)
-            command = import_module(f".commands.{options.name}", __package__)
-            return command.run(options, console, arguments)
+        options = parse(arguments)
+        command = import_module(f".commands.{options.name}", __package__)
+        return command.run(options, console, arguments)
     except UsageError as error:
         return _failed(console, error, 2, debug=debug)
-    except KeyboardInterrupt:
-        console.error("Interrupted; nothing is half-written.", INTERRUPTED)
-        return INTERRUPTED
+    except KeyboardInterrupt as error:
+        code = interrupted_code(error)
+        console.error("Interrupted; nothing is half-written.", code)
+        return code
     except Exception as error:
         return _failed(console, error, 1, debug=debug)
 
@@ -53,24 +59,6 @@ def _failed(console: Console, error: Exception, code: int, *, debug: bool) -> in
     if debug:
         console.trace("".join(traceback.format_exception(error)))
     return code
-
-
-@contextlib.contextmanager
-def _termination_as_interrupt() -> Iterator[None]:
-    """SIGTERM inside the block unwinds like Ctrl+C, so that temporary files are removed."""
-
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    try:
-        before = signal.signal(signal.SIGTERM, interrupt)
-    except ValueError:  # not the main thread: the caller owns the signals
-        yield
-        return
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from command_line import QUICK, REPOSITORY, register, the_sentence
 
-from SpatialRegularizationLib.io.results import FILES
+from SpatialRegularizationLib.io.result_folder import FILES
 from SpatialRegularizationLib.registration.presets import PRESETS
 
 OPTIONS = [
@@ -120,8 +120,9 @@ def test_a_full_disk_leaves_nothing(pair: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows ends processes without asking")
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interruption_leaves_nothing(number: signal.Signals, pair: Path) -> None:
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_an_interruption_leaves_nothing(name: str, pair: Path) -> None:
+    number = signal.Signals[name]
     before = sorted(path.name for path in pair.iterdir())
     many = ",".join("10000" for _ in PRESETS["generic"].levels)
     heard = "import signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)"  # shells start background jobs deaf to it
@@ -130,7 +131,7 @@ def test_an_interruption_leaves_nothing(number: signal.Signals, pair: Path) -> N
         pass
     os.kill(process.pid, number)
     _, err = process.communicate(timeout=120)
-    assert process.returncode == 130, err
+    assert process.returncode == 128 + number, err
     assert "Interrupted" in err
     assert "Traceback" not in err
     assert sorted(path.name for path in pair.iterdir()) == before

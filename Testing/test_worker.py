@@ -17,7 +17,7 @@ from worker_talk import GRID, SECONDS, SETTINGS, Conversation
 from SpatialRegularizationLib.commands.worker import Worker
 from SpatialRegularizationLib.commands.worker_arrays import SLOTS, ArrayFiles
 from SpatialRegularizationLib.commands.worker_messages import KEYS, LONGEST, MessageError, parse_request
-from SpatialRegularizationLib.io.results import FILES
+from SpatialRegularizationLib.io.result_folder import FILES
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -198,7 +198,7 @@ def test_the_process_speaks_json_only_and_ends_with_its_input(folder: Path) -> N
     assert not any((folder / "arrays").iterdir())
 
 
-@pytest.mark.parametrize(("end", "code"), [("quit", 0), ("terminate", 130)])
+@pytest.mark.parametrize(("end", "code"), [("quit", 0), ("terminate", 143)])
 def test_the_process_ends_cleanly_while_its_input_stays_open(folder: Path, tmp_path: Path, end: str, code: int) -> None:
     if end == "terminate" and sys.platform == "win32":
         pytest.skip("Windows ends a process without asking it")

@@ -24,6 +24,7 @@ from torch import Tensor
 from SpatialRegularizationLib.commands.console import Console
 from SpatialRegularizationLib.evaluation.phantom import LABELS, PhantomPair, known_deformation, two_subjects
 from SpatialRegularizationLib.evaluation.side_by_side import side_by_side_html
+from SpatialRegularizationLib.io.claims import TakenError, claimed
 from SpatialRegularizationLib.io.results import write_result, write_text
 from SpatialRegularizationLib.io.volumes import write_volume
 from SpatialRegularizationLib.registration.presets import preset_settings
@@ -45,6 +46,16 @@ FREE_OF_BRAIN = (0, 1, 2)
 
 def main() -> int:
     """Run the demo; returns the exit code."""
+    try:
+        with claimed(OUT):
+            return demo()
+    except TakenError as error:
+        say(str(error))
+        return 1
+
+
+def demo() -> int:
+    """Both registrations, with what they leave in OUT."""
     begin = time.monotonic()
     console = Console()
     say("Painting two synthetic heads (procedural, no person's data) ...")

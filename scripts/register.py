@@ -5,7 +5,7 @@
     Slicer --no-splash --no-main-window --python-script scripts/register.py -- FIXED MOVING --out DIR [options]
 
 Options, batches (--batch pairs.csv) and exit codes are those of `spatialreg register`: 0 done, 1 failed, 2 wrong usage,
-130 interrupted.
+130 interrupted (Ctrl+C), 143 ended (SIGTERM), 129 terminal closed.
 Slicer reads this file in the encoding of the locale (keep it ASCII), swallows a leading "--", and does not end by itself.
 """
 

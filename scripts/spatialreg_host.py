@@ -28,8 +28,9 @@ def keep_alive():
 
 def finish(code):
     """End the program; inside Slicer that happens after the script has been left, so it must come last."""
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            stream.flush()
     if application() is not None:
         sys.modules["slicer"].util.exit(code)
     else:

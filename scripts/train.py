@@ -4,7 +4,8 @@
     PythonSlicer scripts/train.py CONFIG [options]
     Slicer --no-splash --no-main-window --python-script scripts/train.py -- CONFIG [options]
 
-Options and exit codes are those of `spatialreg train`: 0 done, 1 failed, 2 wrong usage, 130 interrupted.
+Options and exit codes are those of `spatialreg train`: 0 done, 1 failed, 2 wrong usage, 130 interrupted
+(Ctrl+C), 143 ended (SIGTERM), 129 terminal closed.
 Slicer reads this file in the encoding of the locale (keep it ASCII), swallows a leading "--", and does not end by itself.
 """
 

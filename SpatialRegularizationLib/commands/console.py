@@ -2,6 +2,9 @@
 
 With --json, standard output holds one JSON object per line instead, and standard error stays silent:
 {"event": "progress" | "result" | "error", …}.
+
+Results and errors that one of the two streams can't take (closed, disk full) go to the other one. The exit code tells of the
+work: it is 0 for a finished result that nobody could be told of, unless the answer is nowhere else.
 """
 
 from __future__ import annotations
@@ -13,6 +16,8 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
+
+from .streams import Stream
 
 if TYPE_CHECKING:
     from ..registration.result import Progress
@@ -43,7 +48,8 @@ class Console:
         self.as_json = as_json
         self.quiet = quiet
         self._between = between
-        self._live = sys.stderr.isatty()
+        self._out, self._err = Stream("stdout"), Stream("stderr")
+        self._live = self._err.is_terminal
         self._stage = ""
         self._told = 0.0
         self._width = 0
@@ -57,11 +63,11 @@ class Console:
         if self.quiet or (same and now - self._told < SHORTEST_PAUSE and progress.fraction < 1):
             return
         if self.as_json:
-            self._event("progress", vars(progress))
+            self._out.write(_event("progress", vars(progress)) + "\n")
         elif self._live:
             self._update(_progress_line(progress))
         elif not same:
-            self._write(sys.stderr, f"{_progress_line(progress)}\n")
+            self._err.write(f"{_progress_line(progress)}\n")
         self._stage, self._told = progress.stage, now
 
     def step(self, stage: str) -> None:
@@ -69,54 +75,63 @@ class Console:
         if self.quiet:
             return
         if self.as_json:
-            self._event("progress", {"stage": stage, "fraction": None, "seconds": None, "energy": None, "message": ""})
+            told = {"stage": stage, "fraction": None, "seconds": None, "energy": None, "message": ""}
+            self._out.write(_event("progress", told) + "\n")
         elif self._live:
             self._update(f"{stage} …")
         else:
-            self._write(sys.stderr, f"{stage}\n")
+            self._err.write(f"{stage}\n")
         self._stage = stage
 
-    def result(self, values: dict[str, Any], text: str) -> None:
-        """What came out: values for programs, text for people."""
+    def result(self, values: dict[str, Any], text: str, *, only_here: bool = False) -> None:
+        """What came out: values for programs, text for people.
+
+        Args:
+            values, text: the result in both forms.
+            only_here: it is in no file; not to be able to tell it is a failure.
+
+        Raises:
+            OSError: `only_here`, and standard output takes nothing.
+        """
         self.clear()
         if self.as_json:
-            self._event("result", values)
-        elif not self.quiet:
-            self._write(sys.stdout, f"{text}\n")
+            text = _event("result", values)
+        elif self.quiet:
+            return
+        if not self._out.write(f"{text}\n"):
+            if only_here:
+                raise self._out.refusal()
+            self._err.write(f"{text}\n")
 
     def error(self, message: str, code: int) -> None:
         """One sentence on standard error, or an event."""
         self.clear()
         if self.as_json:
-            self._event("error", {"message": message, "code": code})
+            text, streams = _event("error", {"message": message, "code": code}), (self._out, self._err)
         else:
-            self._write(sys.stderr, f"spatialreg: {message}\n")
+            text, streams = f"spatialreg: {message}", (self._err, self._out)
+        if not streams[0].write(f"{text}\n"):
+            streams[1].write(f"{text}\n")
 
     def trace(self, text: str) -> None:
         """A traceback, on standard error."""
-        self._write(sys.stderr, text)
+        self._err.write(text)
 
     def clear(self) -> None:
         """Remove the progress line, if there is one."""
         if self._width:
-            self._write(sys.stderr, "\r" + " " * self._width + "\r")
+            self._err.write("\r" + " " * self._width + "\r")
             self._width = 0
 
     def _update(self, line: str) -> None:
         columns = max(20, _terminal_columns() - 1)
         line = line if len(line) <= columns else line[: columns - 1] + "…"
-        self._write(sys.stderr, "\r" + line.ljust(self._width))
+        self._err.write("\r" + line.ljust(self._width))
         self._width = len(line)
 
-    def _event(self, kind: str, values: dict[str, Any]) -> None:
-        self._write(sys.stdout, json.dumps({"event": kind} | values, ensure_ascii=False, allow_nan=False) + "\n")
 
-    @staticmethod
-    def _write(stream: Any, text: str) -> None:
-        """A reader that has gone away (head, a closed terminal) is no failure of the work."""
-        with contextlib.suppress(BrokenPipeError):
-            stream.write(text)
-            stream.flush()
+def _event(kind: str, values: dict[str, Any]) -> str:
+    return json.dumps({"event": kind} | values, allow_nan=False)
 
 
 @contextlib.contextmanager
@@ -125,7 +140,8 @@ def silent_libraries(*, debug: bool) -> Iterator[None]:
     if debug:
         yield
         return
-    sys.stderr.flush()
+    with contextlib.suppress(AttributeError, OSError, ValueError):  # closed, or full
+        sys.stderr.flush()
     kept = os.dup(2)
     nowhere = os.open(os.devnull, os.O_WRONLY)
     try:

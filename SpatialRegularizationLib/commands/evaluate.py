@@ -58,7 +58,7 @@ def run(options: argparse.Namespace, console: Console, arguments: Sequence[str])
     content = plain(content | {"transform": str(options.transform), "versions": versions()})
     if options.out:
         write_text(options.out, json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False))
-    console.result(content, _text(content, fixed))
+    console.result(content, _text(content, fixed), only_here=not options.out)
     return 0
 
 

@@ -59,7 +59,8 @@ def _list(options: argparse.Namespace, console: Console) -> None:
         downloads = table([(e.name, size_words(e.size_bytes), e.license, e.purpose) for e in offers])
         lines += ["", "To download with 'spatialreg models fetch NAME':", *downloads]
     fetchable = [{"name": e.name, "size_bytes": e.size_bytes, "license": e.license, "purpose": e.purpose} for e in offers]
-    console.result({"folder": str(zoo_folder()), "models": rows, "fetchable": fetchable}, "\n".join(lines))
+    values = {"folder": str(zoo_folder()), "models": rows, "fetchable": fetchable}
+    console.result(values, "\n".join(lines), only_here=True)
 
 
 def _info(options: argparse.Namespace, console: Console) -> None:
@@ -72,7 +73,7 @@ def _info(options: argparse.Namespace, console: Console) -> None:
     values = card.to_dict() | {"parameters": count, "hyperparameters": conditions, "bundled": shipped}
     lines = card_lines(card, model, shipped=shipped)
     page = [] if options.html is None else ["", f"Page: {options.html}"]
-    console.result(values | ({"html": options.html} if page else {}), "\n".join([*lines, *page]))
+    console.result(values | ({"html": options.html} if page else {}), "\n".join([*lines, *page]), only_here=not page)
 
 
 def _import(options: argparse.Namespace, console: Console) -> None:

@@ -6,13 +6,14 @@ import argparse
 import difflib
 from collections.abc import Sequence
 from dataclasses import fields
-from typing import NoReturn
+from typing import IO, NoReturn
 
 from .. import __version__
 from ..registration.presets import DETAILS
 from ..registration.settings import RegistrationSettings
 from .console import UsageError
 from .models_options import add_models
+from .streams import Stream
 from .study_options import STUDY_HELP, add_study_options
 from .train_options import add_train
 from .tune_options import add_sweep, add_tune
@@ -33,6 +34,12 @@ class Parser(argparse.ArgumentParser):
         """Raise instead of exit."""
         message = message[0].upper() + message[1:].rstrip(".")
         raise UsageError(f"{message}. See '{self.prog} --help'.")
+
+    def _print_message(self, message: str, file: IO[str] | None = None) -> None:
+        """Help and version, of which nothing is left where they can't be written."""
+        output = Stream("stdout")
+        if message and not output.write(message):
+            raise output.refusal()
 
     def check_options(self, arguments: Sequence[str]) -> None:
         """Refuse unknown options before anything else is said about the line, and suggest the nearest known one."""
@@ -79,7 +86,8 @@ def build_parser() -> Parser:
         prog="spatialreg",
         description="Register two volumes with a regularization weight that varies in space: estimated from the pair itself, or "
         "predicted by a network.",
-        epilog="Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted. 'spatialreg COMMAND --help' says more.",
+        epilog="Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted (Ctrl+C), 143 ended (SIGTERM), 129 terminal closed. "
+        "'spatialreg COMMAND --help' says more.",
     )
     parser.add_argument("--version", action="version", version=f"spatialreg {__version__}")
     commands = parser.add_subparsers(dest="name", required=True, metavar="COMMAND", parser_class=Parser)

@@ -25,7 +25,8 @@ def run(options: argparse.Namespace, console: Console, arguments: Sequence[str])
         arguments: the command line itself.
     """
     if options.settings:
-        console.result({"settings": settings_help()}, "\n".join(f"{name:<27} {text}" for name, text in settings_help().items()))
+        lines = [f"{name:<27} {text}" for name, text in settings_help().items()]
+        console.result({"settings": settings_help()}, "\n".join(lines), only_here=True)
         return 0
     if options.config is None:
         raise UsageError("CONFIG is missing. See 'spatialreg train --help'.")

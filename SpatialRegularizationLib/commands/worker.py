@@ -43,14 +43,16 @@ def run(options: argparse.Namespace, console: Console, arguments: Sequence[str])
 @contextlib.contextmanager
 def _own_stdout() -> Iterator[IO[str]]:
     """Standard output for answers alone: what libraries print goes to standard error."""
-    sys.stdout.flush()
-    kept = os.dup(1)
+    with contextlib.suppress(AttributeError, OSError, ValueError):  # closed, or full
+        sys.stdout.flush()
+    output = os.fdopen(os.dup(1), "w", encoding="utf-8", newline="\n")
     os.dup2(2, 1)
     try:
-        with os.fdopen(kept, "w", encoding="utf-8", newline="\n") as output:
-            yield output
+        yield output
     finally:
         os.dup2(2, 1)
+        with contextlib.suppress(OSError):  # answers that could not be written are no failure of the work
+            output.close()
 
 
 def _ready() -> dict[str, Any]:
@@ -113,22 +115,22 @@ class Worker:
         self.tell("ready", None, _ready())
 
     def tell(self, event: str, request: Request | None, values: dict[str, Any]) -> None:
-        """Write one answer; a reader that has gone away is no failure of the work."""
+        """Write one answer; a reader that has gone away, or an output that is closed or full, is no failure of the work."""
         about = {} if request is None else {"request": request.kind, "id": request.id}
         line = json.dumps({"event": event} | about | values, ensure_ascii=False, allow_nan=False)
-        with self._writing, contextlib.suppress(BrokenPipeError, ValueError):
+        with self._writing, contextlib.suppress(OSError, ValueError):
             self._output.write(line + "\n")
             self._output.flush()
 
     def _read(self, lines: IO[bytes]) -> None:
         """The reading thread."""
-        while line := lines.readline(LONGEST + 1):
-            whole = line
-            while not line.endswith(b"\n") and len(line) > LONGEST:  # the rest of a line that is too long
-                line = lines.readline(LONGEST + 1)
-            if not whole.strip():
-                continue
-            self.take(whole)
+        with contextlib.suppress(OSError):  # standard input can't be read: it has ended
+            while line := lines.readline(LONGEST + 1):
+                whole = line
+                while not line.endswith(b"\n") and len(line) > LONGEST:  # the rest of a line that is too long
+                    line = lines.readline(LONGEST + 1)
+                if whole.strip():
+                    self.take(whole)
         with self._turn:
             if self._attached:
                 self._drop(lambda _: True, "cancelled")

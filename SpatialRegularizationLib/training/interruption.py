@@ -6,28 +6,45 @@ import contextlib
 import signal
 from collections.abc import Iterator
 
+from ..io.signals import ENDING, Interrupted
+
 
 class Interruption:
     """Whether somebody asked the training to stop."""
 
     def __init__(self) -> None:
-        self.wished = False
+        self.number: int | None = None
 
-    def wish(self, *_: object) -> None:
-        """Ask for a stop; asked a second time (Ctrl+C twice), stop at once."""
+    @property
+    def wished(self) -> bool:
+        """True once a signal has come."""
+        return self.number is not None
+
+    def wish(self, number: int = signal.SIGINT, _: object = None) -> None:
+        """Ask for a stop; asked a second time (Ctrl+C twice), stop at once.
+
+        Raises:
+            Interrupted: the second time.
+        """
         if self.wished:
-            raise KeyboardInterrupt
-        self.wished = True
+            raise self.granted()
+        self.number = number
+
+    def granted(self) -> Interrupted:
+        """What ends the training."""
+        return Interrupted(signal.SIGINT if self.number is None else self.number)
 
 
 @contextlib.contextmanager
 def termination_signals() -> Iterator[Interruption]:
-    """SIGTERM and Ctrl+C inside the block become a wish; outside of the main thread signals stay as they are."""
+    """Ending signals inside the block become a wish; outside of the main thread signals stay as they are."""
     interruption = Interruption()
     before = {}
     try:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            before[number] = signal.signal(number, interruption.wish)
+        for number in ENDING:
+            handler = signal.getsignal(number)
+            if handler not in (signal.SIG_IGN, None):
+                before[number] = signal.signal(number, interruption.wish)
     except ValueError:  # not the main thread: the caller owns the signals
         yield interruption
         return

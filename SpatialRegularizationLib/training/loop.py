@@ -9,6 +9,7 @@ and resumed takes the same steps as one that is not: on the CPU, to the last bit
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from pathlib import Path
 
 import torch
 
+from ..io.claims import claimed
 from ..models.base import RegistrationModel
 from ..models.catalogue import build_model
 from ..objective import NonFiniteEnergyError
@@ -56,10 +58,16 @@ def train(
         ValueError, FileNotFoundError: settings, lists or images that cannot be used (all bad images are named at once), or a
             model to start from that is not there or has other layers.
         NonFiniteEnergyError: a term is not finite, which and where; the last good state is on disk.
-        KeyboardInterrupt: SIGTERM or Ctrl+C, after the state was saved.
+        TakenError: another training is writing into `out`.
+        Interrupted: SIGTERM, Ctrl+C or a closed terminal, after the state was saved.
     """
     listener = monitor or _nobody
-    with threads(settings.threads), workers(settings.device) as team, termination_signals() as interruption:
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(threads(settings.threads))
+        team = stack.enter_context(workers(settings.device))
+        interruption = stack.enter_context(termination_signals())
+        if team.leads:
+            stack.enter_context(claimed(settings.out))
         data = load_together(settings, team, tell=lambda stage: listener(Progress(stage, 0.0, 0.0)))
         torch.manual_seed(stream_seed(settings.seed, "parameters"))
         model = build_model({"image_shape": list(data.preparation.lattice.shape), **settings.model}).to(team.device)
@@ -136,7 +144,7 @@ class Run:
         if stop or time.monotonic() - self.saved > 60 * self.settings.save_minutes > 0:
             self._save()
         if stop:
-            raise KeyboardInterrupt
+            raise self.interruption.granted()
         try:
             self._tell(f"step {self.position.step} of {self.steps}, energy {energy:.4f}")
         except Cancelled:
@@ -197,7 +205,7 @@ class Run:
     def _stop_if_wished(self) -> None:
         """Within a validation the state is on disk already."""
         if self.interruption.wished:
-            raise KeyboardInterrupt
+            raise self.interruption.granted()
 
     def _patience_is_over(self) -> bool:
         position, patience = self.position, self.settings.patience

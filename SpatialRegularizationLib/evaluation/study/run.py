@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ...io.claims import claimed
 from .lines import Lines, key_of
 from .measured_pair import Measured, Task
 from .methods import START, Method
@@ -49,11 +50,16 @@ def run_study(
 
     Raises:
         ValueError: no pairs.
+        TakenError: another process is writing into the folder.
     """
     if not pairs:
         raise ValueError("A study needs at least one pair of images, got none.")
-    folder.mkdir(parents=True, exist_ok=True)
-    lines = Lines(folder, fresh=fresh)
+    with claimed(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        return _measured(settings, pairs, Lines(folder, fresh=fresh), observer)
+
+
+def _measured(settings: StudySettings, pairs: Sequence[StudyPair], lines: Lines, observer: Observer) -> StudyResults:
     if lines.damaged:
         observer.said(f"{lines.damaged} damaged lines of an interrupted run are measured again")
     methods = (START_METHOD, *settings.methods)

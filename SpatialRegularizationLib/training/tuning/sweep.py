@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ...io.claims import claimed
 from ...io.results import write_text
 from ...models.base import EncodingModel, Prediction, RegistrationModel
 from ..pairs import Batch
@@ -133,19 +134,21 @@ def sweep(
 
     Raises:
         ValueError: no pairs, or a pair without labels and landmarks.
+        TakenError: another sweep is writing into the folder.
     """
     if not pairs:
         raise ValueError("A sweep needs validation pairs, got none: give a list of images with labels or landmarks.")
     model.eval()
     device = next(model.parameters(), torch.zeros(0)).device
     about = {"model": identity, "grid": settings.plain()}
-    done = _earlier(folder / STATE, about)
-    for moving, fixed in pairs:
-        name = f"{moving.entry.name} to {fixed.entry.name}"
-        if name not in done:
-            done[name] = _one_pair(model, (moving, fixed), settings, device)
-            write_text(folder / STATE, json.dumps(about | {"pairs": done}, allow_nan=False))
-        after_pair(_record(settings, done, len(pairs)))
+    with claimed(folder):
+        done = _earlier(folder / STATE, about)
+        for moving, fixed in pairs:
+            name = f"{moving.entry.name} to {fixed.entry.name}"
+            if name not in done:
+                done[name] = _one_pair(model, (moving, fixed), settings, device)
+                write_text(folder / STATE, json.dumps(about | {"pairs": done}, allow_nan=False))
+            after_pair(_record(settings, done, len(pairs)))
     return _record(settings, done, len(pairs))
 
 

@@ -55,14 +55,14 @@ def test_options_change_settings_and_parts_of_the_model(config: Path, capsys: py
     assert result["best_score"] is None
 
 
-def test_a_termination_signal_ends_with_130_and_the_same_command_goes_on(
+def test_a_termination_signal_ends_with_143_and_the_same_command_goes_on(
     config: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupt() -> None:
         os.kill(os.getpid(), signal.SIGTERM)
 
     arguments = ["train", str(config), "--set", "steps_per_epoch=3", "--json"]
-    assert main(arguments, between=interrupt) == 130
+    assert main(arguments, between=interrupt) == 143
     assert (config.parent / "run" / "last.pt").is_file()
     assert main(arguments) == 0
     assert events(capsys.readouterr().out, "result")[0]["epochs"] == 1
