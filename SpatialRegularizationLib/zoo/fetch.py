@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from ..io.claims import claimed
 from .card import ModelCard, load_model, sha256_of, write_card
 from .folder import CARD, PARAMETERS, installed, zoo_folder
 from .importing import ImportChoices, import_file
@@ -41,15 +42,20 @@ def fetch_model(
 
     Raises:
         FileNotFoundError: no such model.
-        FileExistsError: it is there already.
+        FileExistsError: it is there already, or another process is writing it.
         OSError: no connection, or no space.
         ValueError: the content is not what the manifest says, or no model.
     """
     entry = entry_of(name, manifest)
+    zoo_folder().mkdir(parents=True, exist_ok=True)
+    with claimed(zoo_folder() / f"{name}{PARAMETERS}"):
+        return _fetched(entry, replace_existing=replace_existing, tell=tell)
+
+
+def _fetched(entry: ManifestEntry, *, replace_existing: bool, tell: Callable[[int], None]) -> ModelCard:
+    name, folder = entry.name, zoo_folder()
     if name in installed() and not replace_existing:
         raise FileExistsError(f"The model {name} is here already: give --force to download it again.")
-    folder = zoo_folder()
-    folder.mkdir(parents=True, exist_ok=True)
     if entry.kind == "checkpoint":
         file = download(entry, folder / f".{name}.pth.tar", tell)
         try:

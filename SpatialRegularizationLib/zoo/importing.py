@@ -8,11 +8,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from ..io.claims import claimed
 from ..models.catalogue import describe
 from .card import ModelCard, load_model, save_model, sha256_of
 from .checkpoints import read_state
 from .dialects import Dialect, ImportedModel, import_state
-from .folder import PARAMETERS, check_name, installed, is_shipped, unknown_model, zoo_folder
+from .folder import CARD, PARAMETERS, check_name, installed, is_shipped, unknown_model, zoo_folder
 
 BRAIN_MM, AUTOPET_MM = (1.0, 1.0, 1.0), (2.8, 2.8, 3.8)
 BRAIN_SHAPE, AUTOPET_SHAPE = (160, 192, 224), (192, 192, 256)
@@ -103,13 +104,20 @@ def import_file(path: str | Path, choices: ImportChoices | None = None) -> Model
 
     Raises:
         FileNotFoundError: no such file.
-        FileExistsError: a model of that name is there.
+        FileExistsError: a model of that name is there, or another process is writing it.
         ValueError: damaged, foreign, or it needs to execute code.
     """
     path, choices = Path(path), choices or ImportChoices()
     if not path.is_file():
         raise FileNotFoundError(f"The file {path} does not exist: check the path.")
     name = check_name(choices.name or default_name(path))
+    place = zoo_folder() / f"{name}{PARAMETERS}"
+    with claimed(place):
+        return _imported(path, replace(choices, name=name), place)
+
+
+def _imported(path: Path, choices: ImportChoices, place: Path) -> ModelCard:
+    name = choices.name
     if name in installed() and not is_shipped(installed()[name]) and not choices.replace:
         raise FileExistsError(f"There is a model {name} already: give another --name, or --force to replace it.")
     if path.suffix == PARAMETERS:
@@ -126,9 +134,7 @@ def import_file(path: str | Path, choices: ImportChoices | None = None) -> Model
         model, card = imported.model, card_of(imported, name, path, axes_said=choices.orientation is not None)
     given = {key: getattr(choices, key) for key in ("spacing_mm", "orientation", "intensity", "license")}
     card = replace(card, **{key: value for key, value in given.items() if value is not None})
-    folder = zoo_folder()
-    folder.mkdir(parents=True, exist_ok=True)
-    return save_model(model, card, folder / f"{name}{PARAMETERS}")
+    return save_model(model, card, place)
 
 
 def default_name(path: Path) -> str:
@@ -142,16 +148,19 @@ def remove_model(name: str) -> Path:
 
     Raises:
         FileNotFoundError: there is none; the nearest name is suggested.
+        FileExistsError: another process is writing it.
         ValueError: it comes with the package.
     """
-    models = installed()
-    if name not in models:
+    if name not in (models := installed()):
         raise FileNotFoundError(unknown_model(name, models))
-    path = models[name]
-    if is_shipped(path):
+    if is_shipped(models[name]):
         raise ValueError(f"The model {name} comes with the package and stays; only models in {zoo_folder()} can be removed.")
-    path.unlink()
-    path.with_suffix(".json").unlink(missing_ok=True)
+    path = zoo_folder() / f"{name}{PARAMETERS}"
+    with claimed(path):
+        if not path.is_file():
+            raise FileNotFoundError(unknown_model(name, installed()))
+        path.unlink()
+        path.with_suffix(CARD).unlink(missing_ok=True)
     return path
 
 

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from ..evaluation.trial_pair import trial_pair
+from ..io.claims import claimed
 from ..models.base import RegistrationModel
 from ..registration.network import lattice_of, seen_pair
 from ..registration.register import register
@@ -71,7 +72,7 @@ def ship_model(
     Raises:
         ValueError: the card is incomplete, the model is not finite in float16, answers differently after rounding, folds the
             trial pair, or is too large; nothing is left then.
-        FileExistsError: a shipped model has that name.
+        FileExistsError: a shipped model has that name, or another process is writing it.
         OSError: it cannot be written.
     """
     folder = folder or BUNDLED
@@ -79,11 +80,16 @@ def ship_model(
     gaps = card_faults(card)
     if gaps:
         raise ValueError(f"The card of {card.name} is not complete ({'; '.join(gaps)}): complete it and ship the model again.")
-    if path.exists() and not replace_existing:
-        raise FileExistsError(f"A shipped model {card.name} is there already: give another name, or replace it (--force).")
     check_half(model)
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".", dir=folder) as name:
+    with claimed(path):
+        return _shipped(model, card, path, replace_existing=replace_existing)
+
+
+def _shipped(model: RegistrationModel, card: ModelCard, path: Path, *, replace_existing: bool) -> Shipment:
+    if path.exists() and not replace_existing:
+        raise FileExistsError(f"A shipped model {card.name} is there already: give another name, or replace it (--force).")
+    with tempfile.TemporaryDirectory(prefix=".", dir=path.parent) as name:
         written = Path(name) / path.name
         save_model(model, card, written, half=True)
         stored, card = load_model(written)
@@ -93,7 +99,7 @@ def ship_model(
                 f"As float16 the model {card.name} moves a point of the trial pair by {difference:.3g} voxel more or less than "
                 f"before, at most {LARGEST_DIFFERENCE_VOXELS} is allowed: choose another checkpoint of the training."
             )
-        faults = faults_of(written) + _room_faults(folder, written)
+        faults = faults_of(written) + _room_faults(path.parent, written)
         if faults:
             raise ValueError(f"The model {card.name} cannot be shipped: {' '.join(faults)}")
         path.with_suffix(CARD).unlink(missing_ok=True)  # an old card never stands beside new parameters

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from SpatialRegularizationLib.io.claims import TakenError, claimed
 from SpatialRegularizationLib.models.catalogue import build_model
 from SpatialRegularizationLib.zoo.card import ModelCard, load_model, save_model, sha256_of
 from SpatialRegularizationLib.zoo.dialects import Dialect, ImportedModel
 from SpatialRegularizationLib.zoo.folder import ENVIRONMENT, installed, zoo_folder
 from SpatialRegularizationLib.zoo.importing import ImportChoices, card_of, default_name, import_file, remove_model
+
+REPOSITORY = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture(autouse=True)
@@ -160,3 +166,80 @@ def test_a_model_of_the_package_cannot_be_removed(own: Path, monkeypatch: pytest
 )
 def test_a_models_name_comes_from_its_file(file: str, name: str) -> None:
     assert default_name(Path(file)) == name
+
+
+def test_a_second_import_of_a_name_is_refused_and_the_first_is_whole(own: Path, tmp_path: Path, zoo: Path) -> None:
+    other = tmp_path / "run" / "other.safetensors"
+    save_model(build_model({"system": "hypermorph", "size": "tiny"}), ModelCard("other", (32, 32, 32), (1, 1, 1), "LPS"), other)
+    code = (
+        "import sys; from SpatialRegularizationLib.zoo.importing import ImportChoices, import_file; print('here', flush=True)\n"
+        "sys.stdin.readline(); import_file(sys.argv[1], ImportChoices('mine', replace=sys.argv[2] == 'force'))"
+    )
+    for way in ("once", "force"):
+        processes = [
+            subprocess.Popen([sys.executable, "-c", code, str(path), way], cwd=REPOSITORY, text=True,
+                             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            for path in (own, other)
+        ]  # fmt: skip
+        for process in processes:
+            process.stdout.readline()
+        for process in processes:
+            process.stdin.write("\n")
+            process.stdin.flush()
+        told = [process.communicate(timeout=120)[1] for process in processes]
+        codes = [process.returncode for process in processes]
+        assert 0 in codes
+        assert way == "force" or codes.count(0) == 1
+        assert all("FileExistsError: There is a model mine" in text or "TakenError" in text for text in told if text)
+        model, card = load_model("mine")
+        assert card.system == model.system
+        assert sorted(path.name for path in zoo.iterdir()) == ["mine.json", "mine.safetensors"]
+        if way == "once":
+            assert card.system == ("voxelmorph", "hypermorph")[codes.index(0)]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="fork")
+def test_a_model_that_is_replaced_loads_wherever_the_process_is_killed(own: Path, tmp_path: Path, zoo: Path) -> None:
+    other = tmp_path / "run" / "other.safetensors"
+    save_model(build_model({"system": "hypermorph", "size": "tiny"}), ModelCard("other", (32, 32, 32), (1, 1, 1), "LPS"), other)
+    code = (
+        "import os, signal, sys\n"
+        "from SpatialRegularizationLib.zoo.importing import ImportChoices, import_file\n"
+        "count = -1\n"
+        "def hook(event, about):\n"
+        "    global count\n"
+        "    if event in ('os.rename', 'os.remove', 'os.truncate') and 'zoo' in str(about):\n"
+        "        count += 1\n"
+        "        if count == int(sys.argv[2]): os.kill(os.getpid(), signal.SIGKILL)\n"
+        "sys.addaudithook(hook)\n"
+        "import_file(sys.argv[1], ImportChoices('mine', replace=True))"
+    )
+    systems = []
+    for point in range(20):
+        import_file(own, ImportChoices("mine", replace=True))
+        done = subprocess.run([sys.executable, "-c", code, str(other), str(point)], cwd=REPOSITORY, check=False)
+        systems.append(load_model("mine")[1].system)
+        if done.returncode == 0:
+            break
+    assert done.returncode == 0
+    assert len(systems) > 4, "killed before each renaming and removing"
+    assert systems == sorted(systems, reverse=True), "the earlier model, then the new one"
+    assert set(systems) == {"voxelmorph", "hypermorph"}
+
+
+def test_a_model_that_another_process_writes_is_not_removed(own: Path, zoo: Path) -> None:
+    import_file(own, ImportChoices("mine"))
+    refused = []
+
+    def remove() -> None:
+        try:
+            remove_model("mine")
+        except TakenError as error:
+            refused.append(str(error))
+
+    with claimed(zoo / "mine.safetensors"):
+        thread = threading.Thread(target=remove)
+        thread.start()
+        thread.join()
+    assert "mine.safetensors is being written by another thread" in refused[0]
+    assert "mine" in installed()
