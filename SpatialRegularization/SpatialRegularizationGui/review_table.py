@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from SpatialRegularizationLib.evaluation.lengths import LengthUnit
 from SpatialRegularizationLib.evaluation.verdicts import SIMILARITY_NAMES
 
 
@@ -33,11 +34,12 @@ def rows_of(figures: Mapping[str, Any], similarity: str = "", names: Mapping[int
         similarity: of the settings ("lncc", "mse", "mind"), for its name.
         names: value in the label maps → name of the segment.
     """
+    unit = LengthUnit.of(min(figures["fixed"]["spacing_mm"]) if "fixed" in figures else 1.0)
     return [
         *_similarity(figures, similarity),
         *_dice(figures, names or {}),
-        *_landmarks(figures),
-        *_regularity(figures),
+        *_landmarks(figures, unit),
+        *_regularity(figures, unit),
         *_cost(figures),
     ]
 
@@ -58,25 +60,29 @@ def _dice(figures: Mapping[str, Any], names: Mapping[int, str]) -> Iterator[Row]
         yield Row(f"Dice, {name}", _number(before.get(label), 3), _number(after[label], 3), text)
 
 
-def _landmarks(figures: Mapping[str, Any]) -> Iterator[Row]:
+def _landmarks(figures: Mapping[str, Any], unit: LengthUnit) -> Iterator[Row]:
     after, before = figures.get("tre_after_mm") or {}, figures.get("tre_before_mm") or {}
     for key, words in (("mean", "mean"), ("max", "largest")):
         if after.get(key) is not None:
-            text = "Distance between corresponding landmarks, mm."
-            yield Row(f"Landmark error, {words}", _number(before.get(key), 2), f"{_number(after[key], 2)} mm", text)
+            text = "Distance between corresponding landmarks."
+            start = "" if before.get(key) is None else unit.number(before[key], 2)
+            yield Row(f"Landmark error, {words}", start, f"{unit.number(after[key], 2)} {unit.name}", text)
 
 
-def _regularity(figures: Mapping[str, Any]) -> Iterator[Row]:
+def _regularity(figures: Mapping[str, Any], unit: LengthUnit) -> Iterator[Row]:
     lines = (
         ("folding_percent", "Folded voxels", "{:.3g} %", "Voxels turned inside out (Jacobian determinant ≤ 0); 0 is right."),
         ("ndv_percent", "Non-diffeomorphic volume", "{:.2f} %", "Volume folded between voxels, too; 0.00 is good."),
         ("sd_log_j", "Roughness (SDlogJ)", "{:.3f}", "Spread of the logarithm of local volume change; smaller is smoother."),
         ("jacobian_min", "Smallest Jacobian", "{:.3g}", "Below 0 tissue is turned inside out."),
-        ("inverse_residual_mm", "Error of the inverse", "{:.3f} mm", "Largest distance after going there and back."),
     )
     for key, name, form, text in lines:
         if figures.get(key) is not None:
             yield Row(name, "", form.format(figures[key]), text)
+    residual = figures.get("inverse_residual_mm")
+    if residual is not None:
+        text = "Largest distance after going there and back."
+        yield Row("Error of the inverse", "", f"{unit.number(residual, 3)} {unit.name}", text)
 
 
 def _cost(figures: Mapping[str, Any]) -> Iterator[Row]:

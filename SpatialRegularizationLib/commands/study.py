@@ -18,7 +18,7 @@ from ..evaluation.study.report import study_html
 from ..evaluation.study.results import StudyResults
 from ..evaluation.study.run import Observer, run_study
 from ..evaluation.study.settings import FILES, StudySettings
-from ..evaluation.study.tables import COLUMNS, measurements_csv, plain_values, summary_csv
+from ..evaluation.study.tables import COLUMNS, digits_of, measurements_csv, plain_values, summary_csv
 from ..io.results import write_text
 from ..training.config_file import read_config
 from ..training.lists import read_list
@@ -132,7 +132,8 @@ def _text(results: StudyResults, out: Path) -> str:
     rows = [["method", *(COLUMNS[name][0] for name in columns), "pairs"]]
     for method in results.methods:
         spreads = [results.spread(method, name) for name in columns]
-        cells = ["" if s is None else f"{s.typical(name):.{COLUMNS[name][1]}f}" for name, s in zip(columns, spreads, strict=True)]
+        typical = [s and (name, s.typical(name)) for name, s in zip(columns, spreads, strict=True)]
+        cells = ["" if known is None else f"{known[1]:.{digits_of(*known)}f}" for known in typical]
         rows.append([method, *cells, str(results.count(method, failed=False))])
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     text = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]

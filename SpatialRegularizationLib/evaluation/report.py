@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from .cuts import Cuts
 from .drawings import energy_chart
 from .frames import row_html, three_frames
+from .lengths import LengthUnit
 from .page import pairs
 from .pictures import comparison, deformation_rows, match_rows
 from .summary import summary
@@ -20,6 +21,8 @@ from .verdicts import Figure, figures_of, verdict_of
 if TYPE_CHECKING:
     from ..registration.result import Companions, Registration
 
+MM = "_mm"
+"""How the names of lengths end."""
 STATES = {"before": "Before", "affine": "Affine part", "after": "After"}
 
 
@@ -98,11 +101,12 @@ def _label_table(content: dict[str, Any]) -> str:
         return ""
     names = sorted({name for _, values in columns for name in values}, key=lambda n: (n == "mean", len(n), n))
     words = {"dice_before": "Dice before", "dice_after": "Dice after"}
-    words |= {"hd95_before_mm": "HD95 before (mm)", "hd95_after_mm": "HD95 after (mm)"}
+    unit = LengthUnit.of(min(content["fixed"]["spacing_mm"]))
+    words |= {f"hd95_{when}_mm": f"HD95 {when} ({unit.name})" for when in ("before", "after")}
     head = "".join(f"<th>{words[key]}</th>" for key, _ in columns)
     lines = "".join(
         f'<tr><th scope="row">{escape(name)}</th>'
-        + "".join(f"<td>{_number(values.get(name))}</td>" for _, values in columns)
+        + "".join(f"<td>{_number(values.get(name), unit if key.endswith(MM) else None)}</td>" for key, values in columns)
         + "</tr>"
         for name in names
     )
@@ -151,9 +155,10 @@ def _fold_note(cuts: Cuts) -> str:
     fold = cuts.worst_fold()
     if fold is None:
         return ""
-    position = ", ".join(f"{x:.1f}" for x in cuts.grid.index_to_point(fold))
+    unit = LengthUnit.of(min(cuts.grid.spacing))
+    position = ", ".join(unit.number(x, 1) for x in cuts.grid.index_to_point(fold))
     index = ", ".join(str(n) for n in fold)
-    return f"<p>The cuts below run through the worst fold, at voxel ({index}), LPS ({position}) mm.</p>"
+    return f"<p>The cuts below run through the worst fold, at voxel ({index}), LPS ({position}) {unit.name}.</p>"
 
 
 def _curves(registration: Registration) -> str:
@@ -167,9 +172,12 @@ def _curves(registration: Registration) -> str:
 
 def _words(geometry: dict[str, Any]) -> str:
     shape = " × ".join(str(n) for n in geometry["shape"])
-    spacing = " × ".join(f"{s:.4g}" for s in geometry["spacing_mm"])
-    return f"{shape} voxels of {spacing} mm"
+    unit = LengthUnit.of(min(geometry["spacing_mm"]))
+    spacing = " × ".join(f"{s / unit.mm:.4g}" for s in geometry["spacing_mm"])
+    return f"{shape} voxels of {spacing} {unit.name}"
 
 
-def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}"
+def _number(value: float | None, unit: LengthUnit | None = None) -> str:
+    if value is None:
+        return "–"
+    return unit.number(value, 3) if unit else f"{value:.3f}"

@@ -254,3 +254,12 @@ def test_nothing_is_set_that_no_widget_has(section: Any, scene: Any) -> None:
     for widget in section.frame.findChildren(qt.QWidget):
         unknown = [n for n in vars(widget) if not n.startswith("_") and n not in own and not hasattr(type(widget), n)]
         assert unknown == [], f"{widget.objectName}: {unknown}"
+
+
+def test_lengths_of_tiny_voxels_keep_their_digits() -> None:
+    from SpatialRegularizationGui.review_table import rows_of
+
+    figures = {"tre_before_mm": {"mean": 0.0095}, "tre_after_mm": {"mean": 0.00125}, "inverse_residual_mm": 1e-5}
+    rows = {row.name: (row.before, row.after) for row in rows_of(figures | {"fixed": {"spacing_mm": [0.002, 0.002, 0.004]}})}
+    assert rows["Landmark error, mean"] == ("9.50", "1.25 µm")
+    assert rows["Error of the inverse"] == ("", "0.010 µm")

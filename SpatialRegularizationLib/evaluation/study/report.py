@@ -11,7 +11,7 @@ from ..box_plots import COLORS, box_plot
 from ..page import Card, Page, Section, pairs
 from .methods import Method
 from .results import StudyResults
-from .tables import COLUMNS, aims_table, comparison_table, conventions, label_table, main_table
+from .tables import COLUMNS, aims_table, comparison_table, conventions, digits_of, label_table, main_table
 
 DRAWN = ("dice", "hd95_mm", "tre_mm", "lncc", "mind", "sd_log_j", "ndv_percent", "seconds")
 MOST_LABELS = 60
@@ -86,7 +86,7 @@ def _verdict(results: StudyResults) -> tuple[str, str]:
 def _cards(results: StudyResults) -> list[Card]:
     cards = []
     for name in ("dice", "tre_mm", "folding_percent", "seconds"):
-        word, digits, sign = COLUMNS[name]
+        word, _, sign = COLUMNS[name]
         found = {m.name: s for m in results.settings.methods if (s := results.spread(m.name, name))}
         if not found:
             continue
@@ -96,7 +96,7 @@ def _cards(results: StudyResults) -> list[Card]:
             continue
         typical = {m: s.typical(name) for m, s in found.items()}
         best = max(typical, key=lambda m: sign * typical[m])
-        cards.append(Card(f"Best {word}", f"{typical[best]:.{digits}f}", best))
+        cards.append(Card(f"Best {word}", f"{typical[best]:.{digits_of(name, typical[best])}f}", best))
     return cards
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from dataclasses import asdict
 from html import escape
 from typing import Any
@@ -28,6 +29,13 @@ COLUMNS = {
     "peak_memory_mb": ("Memory (MB)", 0, -1),
 }
 """Figure → heading, digits, and whether more (1) or less (-1) is better, 0 for neither."""
+
+
+def digits_of(name: str, value: float) -> int:
+    """Digits after the point of a figure: those of its column, and two that count of a length that is far below a millimeter."""
+    digits = COLUMNS.get(name, ("", 3, 0))[1]
+    small = name.endswith("_mm") and 0 < abs(value) < 1
+    return max(digits, 1 - math.floor(math.log10(abs(value)))) if small else digits
 
 
 def main_table(results: StudyResults) -> str:
@@ -71,10 +79,9 @@ def label_table(results: StudyResults, figure: str, names: list[str]) -> str:
     """
     methods = [m for m in results.methods if any(results.spread(m, f"{figure}_{name}") for name in names)]
     head = "".join(f"<th>{escape(method)}</th>" for method in methods)
-    digits = COLUMNS.get(figure, ("", 3, 0))[1]
     rows = "".join(
         f'<tr><th scope="row">{escape(name.replace("_", " "))}</th>'
-        + "".join(f"<td>{_shown(results.spread(m, f'{figure}_{name}'), digits)}</td>" for m in methods)
+        + "".join(f"<td>{_shown(results.spread(m, f'{figure}_{name}'), figure)}</td>" for m in methods)
         + "</tr>"
         for name in names
     )
@@ -197,14 +204,18 @@ def _best(results: StudyResults, name: str) -> set[str]:
 
 def _cell(results: StudyResults, method: str, name: str, best: bool, comparison: Comparison | None) -> str:
     spread = results.spread(method, name)
-    text = f"{spread.typical(name):.{COLUMNS[name][1]}f}" if spread and name in MEDIANS else _shown(spread, COLUMNS[name][1])
+    middle = spread.typical(name) if spread and name in MEDIANS else None
+    text = _shown(spread, name) if middle is None else f"{middle:.{digits_of(name, middle)}f}"
     text = f"<b>{text}</b>" if best else text
     p = 1.0 if comparison is None else comparison.p_holm
     return text + ("<sup>***</sup>" if p < 0.001 else "<sup>**</sup>" if p < 0.01 else "<sup>*</sup>" if p < 0.05 else "")
 
 
-def _shown(spread: Spread | None, digits: int) -> str:
-    return "–" if spread is None else f"{spread.mean:.{digits}f} ± {spread.sd:.{digits}f}"
+def _shown(spread: Spread | None, name: str) -> str:
+    if spread is None:
+        return "–"
+    digits = digits_of(name, spread.mean)
+    return f"{spread.mean:.{digits}f} ± {spread.sd:.{digits}f}"
 
 
 def _with_pooled(results: StudyResults, method: str, name: str, spread: Spread) -> dict[str, Any]:
