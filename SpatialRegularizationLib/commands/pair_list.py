@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..io.text import parse_json, read_text, table_rows
 from .console import UsageError
 from .options import INPUTS
 
@@ -42,10 +40,13 @@ def read_pair_list(path: Path) -> tuple[PairLine, ...]:
         FileNotFoundError: no such file.
         UsageError: not readable, unknown or missing columns, empty cells, or two pairs of one name.
     """
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} does not exist: check the path of the table.")
-    text = path.read_text(encoding="utf-8-sig")
-    rows = _json_rows(text, path) if path.suffix.lower() == ".json" else _csv_rows(text, path)
+    try:
+        text = read_text(path)
+        rows = _json_rows(text, path) if path.suffix.lower() == ".json" else _csv_rows(text, path)
+    except UsageError:
+        raise
+    except ValueError as error:
+        raise UsageError(f"{path} is no readable list of pairs ({error}): repair that place.") from error
     lines = tuple(_line(row, where, path) for where, row in rows)
     if not lines:
         raise UsageError(f"{path} holds no pairs: write one line for each below the header.")
@@ -57,18 +58,13 @@ def read_pair_list(path: Path) -> tuple[PairLine, ...]:
 
 
 def _csv_rows(text: str, path: Path) -> list[tuple[str, Mapping[str, Any]]]:
-    lines = text.splitlines() or [""]
-    reader = csv.DictReader(io.StringIO(text), delimiter=";" if lines[0].count(";") > lines[0].count(",") else ",")
-    reader.fieldnames = [column.strip() for column in reader.fieldnames or []]
-    _check_columns(reader.fieldnames, path)
-    return [(f"line {number}", row) for number, row in enumerate(reader, start=2)]
+    columns, rows = table_rows(text)
+    _check_columns(columns, path)
+    return [(f"line {number}", row) for number, row in rows]
 
 
 def _json_rows(text: str, path: Path) -> list[tuple[str, Mapping[str, Any]]]:
-    try:
-        rows = json.loads(text)
-    except ValueError as error:
-        raise UsageError(f"{path} is no readable JSON ({error}): repair that place.") from error
+    rows = parse_json(text)
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise UsageError(f"{path} must hold a list of objects with fixed, moving, …: one for each pair.")
     for row in rows:
@@ -84,8 +80,10 @@ def _check_columns(columns: list[str], path: Path) -> None:
 
 
 def _line(row: Mapping[str, Any], where: str, table: Path) -> PairLine:
-    cells = {key: str(value).strip() for key, value in row.items() if key is not None and value is not None}
-    cells = {key: value for key, value in cells.items() if value}
+    stray = next((key for key, value in row.items() if not isinstance(value, str | int | float | None)), None)
+    if stray is not None:
+        raise UsageError(f"{table}, {where}: the column {stray} must hold a text, got {type(row[stray]).__name__}.")
+    cells = {key: text for key, value in row.items() if value is not None and (text := str(value).strip())}
     for side in ("fixed", "moving"):
         if side not in cells:
             raise UsageError(f"{table}, {where}: the column {side} is empty.")

@@ -60,6 +60,23 @@ def parse_csv(lines: Iterable[str], separator: str) -> list[list[str]]:
         raise ValueError(f"it is no table ({error})") from error
 
 
+def table_rows(text: str) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
+    """A table with a header line, comma or semicolon: the names of its columns, and (line, {column: cell}) of each row.
+
+    Cells are without surrounding blanks; missing ones are "", those beyond the header are left out, empty rows, too.
+
+    Raises:
+        ValueError: not a table.
+    """
+    lines = text.splitlines() or [""]
+    rows = parse_csv(lines, ";" if lines[0].count(";") > lines[0].count(",") else ",") or [[]]
+    header = [column.strip() for column in rows[0]]
+    cells = [(number, [cell.strip() for cell in row]) for number, row in enumerate(rows[1:], start=2)]
+    return header, [
+        (number, {column: row[n] if n < len(row) else "" for n, column in enumerate(header)}) for number, row in cells if any(row)
+    ]
+
+
 def check_depth(value: Any) -> None:
     """Refuses what is nested beyond `DEEPEST`.
 

@@ -62,6 +62,8 @@ def build_model(description: Mapping[str, Any]) -> RegistrationModel:
     size, shape = entries.pop("size", None), entries.pop("image_shape", None)
     if size is not None or shape is not None:
         given = entries.get("backbone") or {}
+        if not isinstance(given, Mapping):
+            raise ValueError(f"model.backbone must be a mapping of settings, got {given!r}.")
         default = settings_class().backbone if "kind" not in given else None
         entries["backbone"] = _sized(given, size, shape, default)
     return cls(from_plain(settings_class, entries, "model"))
@@ -73,7 +75,7 @@ def describe(model: RegistrationModel) -> dict[str, Any]:
 
 
 def _classes(system: Any) -> tuple[type[RegistrationModel], type]:
-    if system not in SYSTEMS:
+    if not isinstance(system, str) or system not in SYSTEMS:
         raise ValueError(f"Unknown system {system!r}; {suggestion(system, SYSTEMS)}")
     file, name, settings = SYSTEMS[system]
     module = import_module(f".{file}", __package__)
@@ -83,10 +85,10 @@ def _classes(system: Any) -> tuple[type[RegistrationModel], type]:
 def _sized(given: Mapping[str, Any], size: Any, shape: Any, default: Any) -> dict[str, Any]:
     """The backbone's plain settings: those of the size, windows for the shape, then what was given."""
     kind = given.get("kind", "unet" if isinstance(default, UNetSettings) else "transmorph-tvf")
-    if kind not in SIZES:
+    if not isinstance(kind, str) or kind not in SIZES:
         raise ValueError(f"model.backbone has no kind {kind!r}; {suggestion(kind, SIZES)}")
     sizes = SIZES[kind]
-    if size is not None and size not in sizes:
+    if size is not None and (not isinstance(size, str) or size not in sizes):
         raise ValueError(f"Unknown model size {size!r}; {suggestion(size, sizes)}")
     start = sizes["paper" if size is None else size]
     settings = from_plain(type(start), {**to_plain(start), **given}, "model.backbone")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import sys
 import types
 import typing
 from collections.abc import Mapping
@@ -79,7 +80,7 @@ def _chosen(options: list[type], value: Any, where: str) -> type:
     names = {name: cls for name, cls in KINDS.items() if cls in options}
     if kind is None or not names:
         return options[0]
-    if kind not in names:
+    if not isinstance(kind, str) or kind not in names:
         raise ValueError(f"{where} has no kind {kind!r}; {suggestion(kind, names)}")
     return names[kind]
 
@@ -100,7 +101,7 @@ def _tuple(items: tuple, value: Any, where: str) -> tuple:
 
 def _scalar(kind: type, value: Any, where: str) -> Any:
     number = isinstance(value, int | float) and not isinstance(value, bool)
-    if kind is float and number:
+    if kind is float and number and not abs(value) > sys.float_info.max:
         return float(value)
     if isinstance(value, kind) and (kind is not int or number):
         return value

@@ -6,10 +6,13 @@ Command line, panel and configuration files take help texts, ranges and choices 
 from __future__ import annotations
 
 import difflib
-import math
 from collections.abc import Iterable, Mapping
-from dataclasses import field
+from dataclasses import field, fields
 from typing import Any
+
+LARGEST = 1.7976931348623157e308
+KINDS = {"str": (str, "a text"), "bool": (bool, "true or false"), "Mapping": (Mapping, "names with values")}
+"""How the annotation of a field starts → what it must be, and in words."""
 
 
 def choice(default: str, choices: tuple[str, ...], text: str) -> Any:
@@ -55,11 +58,32 @@ def checked_number(name: str, value: Any, rules: Mapping[str, Any]) -> float | i
     unit = f" {rules['unit']}" if rules["unit"] else ""
     kind = "a whole number" if rules["kind"] is int else "a number"
     problem = f"{name} must be {kind} from {low:g} to {high:g}{unit}, got {value!r}; choose a value in that range."
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise ValueError(problem)
-    if (rules["kind"] is int and value != int(value)) or not low <= value <= high:
+    if not is_number(value) or not low <= value <= high or (rules["kind"] is int and value != int(value)):
         raise ValueError(problem)
     return rules["kind"](value)
+
+
+def is_number(value: Any) -> bool:
+    """True for a finite number that a float can hold; true and false are none."""
+    return not isinstance(value, bool) and isinstance(value, int | float) and abs(value) <= LARGEST
+
+
+def check_kinds(settings: Any, what: str = "") -> None:
+    """Refuses fields of a dataclass that shall be texts, flags or mappings and are something else.
+
+    Args:
+        settings: whose annotations say what its fields are; fields with choices, a range or a path are checked elsewhere.
+        what: whose field it is, for the message.
+
+    Raises:
+        ValueError: for the first such field.
+    """
+    for f in fields(settings):
+        value, kind = getattr(settings, f.name), str(f.type).removesuffix(" | None")
+        allowed, words = next((rule for start, rule in KINDS.items() if kind.startswith(start)), (object, ""))
+        absent = value is None and str(f.type).endswith("| None")
+        if not absent and not isinstance(value, allowed) and not {"choices", "path", "range"} & set(f.metadata):
+            raise ValueError(f"{f.name}{what} must be {words}, got {value!r}.")
 
 
 def checked_flag(name: str, value: Any) -> bool:

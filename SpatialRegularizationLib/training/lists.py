@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from ..io.text import parse_json, read_text, table_rows
 
 FILE_COLUMNS = ("image", "labels", "mask", "points")
 COLUMNS = ("name", *FILE_COLUMNS, "group")
@@ -61,7 +60,7 @@ def read_list(path: str | os.PathLike) -> tuple[Entry, ...]:
     if not path.is_file():
         raise FileNotFoundError(f"The list of images {path} does not exist: check the path.")
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_text(path)
         rows = _json_rows(text) if path.suffix.lower() == ".json" else _csv_rows(text)
     except ValueError as error:
         raise ValueError(f"{path} is not a readable list of images ({error}).") from error
@@ -86,18 +85,11 @@ def missing_files(entries: Iterable[Entry]) -> list[str]:
 
 
 def _csv_rows(text: str) -> list[tuple[int, dict[str, Any]]]:
-    lines = text.splitlines() or [""]
-    reader = csv.DictReader(io.StringIO(text), delimiter=";" if lines[0].count(";") > lines[0].count(",") else ",")
-    reader.fieldnames = [column.strip() for column in reader.fieldnames or []]
-    return [
-        (number, {key: (value or "").strip() for key, value in row.items() if key is not None})
-        for number, row in enumerate(reader, start=2)
-        if any((value or "") for value in row.values())
-    ]
+    return table_rows(text)[1]
 
 
 def _json_rows(text: str) -> list[tuple[int, dict[str, Any]]]:
-    values = json.loads(text)
+    values = parse_json(text)
     if not isinstance(values, list) or not all(isinstance(row, (dict, str)) for row in values):
         raise ValueError("a list of objects with image, labels, …, or of file names, is expected")
     return [(number, {"image": row} if isinstance(row, str) else row) for number, row in enumerate(values, start=1)]
@@ -107,6 +99,9 @@ def _entry(row: dict[str, Any], number: int, table: Path) -> Entry:
     unknown = [column for column in row if column not in COLUMNS]
     if unknown:
         raise ValueError(f"{table} has the unknown column {unknown[0]!r}: the columns are {', '.join(COLUMNS)}.")
+    stray = next((column for column, value in row.items() if not isinstance(value, str | int | float | None)), None)
+    if stray is not None:
+        raise ValueError(f"{table}, line {number}: the column {stray} must hold a text, got {type(row[stray]).__name__}.")
     if not row.get("image") and not row.get("labels"):
         raise ValueError(f"{table}, line {number}: the column image is empty, and labels too; name at least one file.")
     files = {name: table.parent / Path(str(row[name])).expanduser() for name in FILE_COLUMNS if row.get(name)}

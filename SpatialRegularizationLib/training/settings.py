@@ -10,6 +10,7 @@ from typing import Any
 
 from ..registration.model_grid import TrainingLattice
 from ..registration.setting_fields import (
+    check_kinds,
     checked_choice,
     checked_flag,
     checked_number,
@@ -160,6 +161,7 @@ class TrainingSettings:
     def __post_init__(self) -> None:
         for f in fields(self):
             object.__setattr__(self, f.name, _checked(f.name, getattr(self, f.name), f.metadata, f.default))
+        check_kinds(self)
         if not isinstance(self.model, Mapping) or "system" not in self.model:
             raise ValueError(f"model must name a system, such as {{system: tm-spr, size: tiny}}, got {self.model!r}.")
         object.__setattr__(self, "model", dict(self.model))
@@ -271,7 +273,9 @@ def _checked(name: str, value: Any, rules: Mapping[str, Any], default: Any) -> A
     if "three" in rules:
         return _checked_three(name, value, rules)
     if "several" in rules:
-        values = [value] if isinstance(value, str) else list(value)
+        values = [value] if isinstance(value, str) else value
+        if not isinstance(values, list | tuple):
+            raise ValueError(f"{name} must be a list of {', '.join(rules['several'])}, got {value!r}.")
         return tuple(checked_choice(name, item, rules["several"]) for item in values)
     if "path" in rules and not isinstance(value, (str, os.PathLike)):
         raise ValueError(f"{name} must be a path, got {value!r}.")
@@ -282,7 +286,7 @@ def _checked_three(name: str, value: Any, rules: Mapping[str, Any]) -> tuple:
     kind, unit = rules["three"], rules["unit"]
     try:
         numbers = tuple(kind(n) for n in value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         numbers = ()
     if len(numbers) != 3 or any(not n > 0 or n != given for n, given in zip(numbers, value, strict=True)):
         words = "whole numbers" if kind is int else "numbers"

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from ...registration.setting_fields import refuse_unknown
+from ...registration.setting_fields import check_kinds, is_number, refuse_unknown
 
 
 @dataclass(frozen=True)
@@ -42,11 +41,12 @@ class Aim:
     better_on_all: bool = False
 
     def __post_init__(self) -> None:
+        check_kinds(self, " of an aim")
         numbers = [f.name for f in fields(self) if f.name not in ("figure", "method", "against", "less_than", "better_on_all")]
         given = [name for name in numbers if getattr(self, name) is not None]
         for name in given:
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            if not is_number(value):
                 raise ValueError(f"{name} of an aim must be a number, got {value!r}.")
         if not given and not self.better_on_all and self.less_than is None:
             raise ValueError(f"The aim for {self.figure!r} of {self.method!r} has no bound: give one of {', '.join(numbers)}.")

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import SimpleITK as sitk
 
-from ...registration.setting_fields import checked_choice, refuse_unknown
+from ...registration.setting_fields import checked_choice, is_number, refuse_unknown
 
 PARTS = ("whole", "inside", "border")
 KEYS = ("labels", "part", "width_mm")
@@ -38,7 +38,7 @@ class Region:
             raise ValueError(f"The region {self.name!r} needs whole numbers of labels, got {self.labels!r}.")
         checked_choice(f"part of the region {self.name!r}", self.part, PARTS)
         width = self.width_mm
-        if isinstance(width, bool) or not isinstance(width, int | float) or not 0 < width <= 100:
+        if not is_number(width) or not 0 < width <= 100:
             raise ValueError(f"width_mm of the region {self.name!r} must be above 0, up to 100 mm, got {width!r}.")
 
     @classmethod

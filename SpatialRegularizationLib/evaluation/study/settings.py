@@ -105,6 +105,9 @@ class StudySettings:
         """
         values = {str(name).replace("-", "_"): value for name, value in values.items() if value is not None}
         refuse_unknown(values, tuple(f.name for f in fields(cls)), "setting of a study")
+        for f in fields(cls):
+            if f.metadata.get("text") and f.name in values:
+                _checked(f.name, values[f.name], f.metadata, f.default)
         python = values.get("baseline_python")
         timeout = values.get("timeout_s", 1800.0)
         baselines = Baselines.of(values.get("baselines"), python, timeout)
@@ -118,7 +121,7 @@ class StudySettings:
         names = (START, *(method.name for method in methods))
         changes: dict[str, Any] = {"methods": methods, "labels": _labels(values.get("labels", ()))}
         changes["regions"] = tuple(Region.of(str(name), v) for name, v in _mapping(values, "regions").items())
-        aims = tuple(Aim.of(value) for value in values.get("aims", ()))
+        aims = tuple(Aim.of(value) for value in _list(values, "aims"))
         changes["aims"] = tuple(a for a in aims if not only or {a.method, a.against or a.method} <= set(names))
         if only and values.get("reference") not in names:
             changes["reference"] = None
@@ -156,6 +159,13 @@ def _mapping(values: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     value = values.get(key, {})
     if not isinstance(value, Mapping):
         raise ValueError(f"{key} must hold names with values, got {value!r}.")
+    return value
+
+
+def _list(values: Mapping[str, Any], key: str) -> Sequence[Any]:
+    value = values.get(key, ())
+    if not isinstance(value, list | tuple):
+        raise ValueError(f"{key} must be a list, got {value!r}.")
     return value
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ...registration.setting_fields import refuse_unknown
+from ...registration.setting_fields import is_number, refuse_unknown
 
 PRIORS = ("beta", "gaussian")
 
@@ -26,8 +26,7 @@ class Range:
     log: bool = False
 
     def __post_init__(self) -> None:
-        numbers = all(isinstance(n, (int, float)) and not isinstance(n, bool) for n in (self.low, self.high))
-        if not (numbers and math.isfinite(self.low) and math.isfinite(self.high) and self.low < self.high):
+        if not (is_number(self.low) and is_number(self.high) and self.low < self.high):
             raise ValueError(f"A range must be two numbers, the smaller first, got {self.low!r} to {self.high!r}.")
         if self.log and self.low <= 0:
             raise ValueError(f"A logarithmic range must start above 0, got {self.low:g}; raise its lower end, or leave out log.")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from ...registration.setting_fields import integer, refuse_unknown
+from ...registration.setting_fields import check_kinds, integer, refuse_unknown
 from ..config_file import read_config
 from .ranges import PER_PAIR_RANGES, Range, paper_ranges, ranges_from
 from .storages import sqlite_url
@@ -55,14 +55,12 @@ class TuningSettings:
     heartbeat: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        check_kinds(self)
         if (self.training is None) == (self.pairs is None):
             given = "neither" if self.training is None else "both"
             raise ValueError(f"A search tunes either a training or the per-pair mode: give training or pairs, got {given}.")
         if not self.out:
             raise ValueError("A search needs a folder for its results, got none: set out.")
-        for name in ("settings", "ranges", "pruning", "heartbeat"):
-            if not isinstance(getattr(self, name), Mapping):
-                raise ValueError(f"{name} must hold names with values, got {getattr(self, name)!r}.")
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> TuningSettings:
