@@ -84,7 +84,8 @@ def test_a_list_that_is_no_table_is_refused(tmp_path: Path) -> None:
 VALUES = (3, 1.5, True, "word", [], [[1]], {"a": {"b": 1}}, 10**400, float("nan"), None)
 TRAINING = {
     "model": {"system": "tm-spr", "size": "tiny"}, "train": "a.csv", "out": "run", "name": "n", "purpose": "p",
-    "flips": ["left-right"], "atlas": "x", "pairs": "atlas-to-subject", "orientation": "LPS", "shape": [16, 16, 16], "spacing_mm": [1, 1, 1], "start": "s",
+    "flips": ["left-right"], "atlas": "x", "pairs": "atlas-to-subject", "orientation": "LPS",
+    "shape": [16, 16, 16], "spacing_mm": [1, 1, 1], "start": "s",
     "learning_rate": 1e-3, "epochs": 3, "symmetric": True, "synthesis": {"source": "labels"}, "score": "dice",
 }  # fmt: skip
 STUDY = {
