@@ -10,6 +10,7 @@ In an ITK composite the transform added last acts first:  T₀ ∘ T₁ ∘ … 
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,13 +25,15 @@ from ..geometry.transform import SpatialTransform
 from .atomic import atomic_path
 from .fields import read_field, write_field
 from .isolated import Content, read_isolated
-from .itk import image_of, quiet, reason_of
+from .itk import image_of, reason_of
 
 AFFINE_ONLY = (".tfm", ".txt", ".mat")
 FIELD_ONLY = (".nrrd", ".mha", ".nii.gz", ".nii")
 ANY_TRANSFORM = (".h5",)
 BYTES_PER_VOXEL = 24
 """ITK stores fields in .h5 as three doubles a voxel, uncompressed."""
+MORE_THAN_ONE = b"more than one transform"
+"""What SimpleITK warns of on standard error when it reads the first transform of a file and drops the others."""
 PLANES = 16
 """Planes of a field that are turned at once: a line of the processor's cache."""
 
@@ -136,8 +139,12 @@ def transform_content(path: str) -> Content:
     """
     _check_single(Path(path))
     try:
-        with quiet():
+        with tempfile.TemporaryFile() as said:
+            os.dup2(said.fileno(), 2)  # of this process, which reads this file and nothing else
             transform = sitk.ReadTransform(path)
+            said.seek(0)
+            if MORE_THAN_ONE in said.read():
+                raise ValueError(f"{path} holds several separate transforms: save them as one composite transform (.h5).")
     except RuntimeError as error:
         if "allocate" in str(error) or "bad_alloc" in str(error):
             raise MemoryError from error

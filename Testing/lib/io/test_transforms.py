@@ -277,6 +277,15 @@ def test_real_reference_transforms_are_read(shared_data: Path) -> None:
     assert disagreement(read_transform(path), sitk.ReadTransform(str(path)), physical.grid("RAS")) < 1e-9
 
 
+def test_several_transforms_beside_one_another_are_refused_in_the_binary_formats_too(tmp_path: Path) -> None:
+    for name, shift in (("a.mat", 1.0), ("b.mat", 2.0)):
+        sitk.WriteTransform(sitk.AffineTransform((1, 0, 0, 0, 1, 0, 0, 0, 1), (shift, 0, 0)), str(tmp_path / name))
+    (tmp_path / "two.mat").write_bytes((tmp_path / "a.mat").read_bytes() + (tmp_path / "b.mat").read_bytes())
+    assert read_transform(tmp_path / "b.mat").affine_matrix[0, 3] == 2
+    with pytest.raises(ValueError, match=r"two\.mat holds several separate transforms"):
+        read_transform(tmp_path / "two.mat")
+
+
 def test_a_file_that_announces_more_numbers_than_fit_into_memory_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "flood.mat"
     sitk.WriteTransform(sitk.AffineTransform(3), str(path))
