@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 from typing import Any
 
@@ -74,9 +75,9 @@ def export_inputs(request: RegistrationRequest, folder: Path) -> dict[str, Path]
             made = label_image(labels, image.grid, values, below=below)
             paths[f"{side}_labels"] = write_image(folder / f"{side}_labels.nrrd", made)
     if request.fixed_points is not None:
-        pairs = paired_points(request.fixed_points, request.moving_points, below=below)
+        *pairs, names, left_out = paired_points(request.fixed_points, request.moving_points, below=below)
         for side, positions in zip(SIDES, pairs, strict=True):
-            paths[f"{side}_points"] = _write_points(folder / f"{side}_points.csv", positions)
+            paths[f"{side}_points"] = _write_points(folder / f"{side}_points.csv", positions, names, left_out)
     if request.initial is not None:
         paths["initial"] = _write_affine(folder / "initial.tfm", initial_affine(request.initial))
     return paths
@@ -97,23 +98,33 @@ def label_names(request: RegistrationRequest) -> dict[int, str]:
     return {int(v): colors.GetColorName(int(v)) for v in found if 0 < v < colors.GetNumberOfColors()}
 
 
-def paired_points(fixed: Any, moving: Any, *, below: Any = None) -> tuple[np.ndarray, np.ndarray]:
-    """Corresponding positions (n, 3) of two markups nodes: by label where both have the same labels, else by order.
+def paired_points(
+    fixed: Any, moving: Any, *, below: Any = None
+) -> tuple[np.ndarray, np.ndarray, tuple[str, ...], tuple[str, ...]]:
+    """Corresponding positions of two markups nodes: by label where both name every point differently, else by order.
+
+    Returns:
+        fixed and moving positions (n, 3), the labels of the pairs where they were found by label, and the labels without a
+        partner (of one list only, or not placed in both).
 
     Raises:
-        ValueError: no points, or unequal numbers.
+        ValueError: no points, or neither labels nor order say what belongs together.
     """
     (fixed_at, fixed_names), (moving_at, moving_names) = points_of(fixed), points_of(moving, below=below)
-    if len(fixed_at) != len(moving_at) or len(fixed_at) == 0:
+    everyone = [[node.GetNthControlPointLabel(n) for n in range(node.GetNumberOfControlPoints())] for node in (fixed, moving)]
+    both = [name for name in fixed_names if name in moving_names]
+    if both and all(all(names) and len(set(names)) == len(names) for names in everyone):
+        chosen = [[names.index(name) for name in both] for names in (fixed_names, moving_names)]
+        left_out = sorted({*everyone[0], *everyone[1]} - {*both})
+        return fixed_at[chosen[0]], moving_at[chosen[1]], tuple(both), tuple(left_out)
+    placed = [len(names) for names in everyone] == [len(fixed_at), len(moving_at)]
+    if len(fixed_at) != len(moving_at) or len(fixed_at) == 0 or not placed:
+        some = "" if placed else " (others were never placed)"
         raise ValueError(
-            f"{fixed.GetName()} has {len(fixed_at)} placed points and {moving.GetName()} {len(moving_at)}: landmarks must "
-            "correspond one to one; remove the ones without a partner."
+            f"{fixed.GetName()} has {len(fixed_at)} placed points and {moving.GetName()} {len(moving_at)}{some}: landmarks must "
+            "correspond one to one; give partners the same label, or remove the ones without a partner."
         )
-    unique = len(set(fixed_names)) == len(fixed_names)
-    if unique and set(fixed_names) == set(moving_names):
-        order = [moving_names.index(name) for name in fixed_names]
-        return fixed_at, moving_at[order]
-    return fixed_at, moving_at
+    return fixed_at, moving_at, (), ()
 
 
 def write_image(path: Path, image: Image) -> Path:
@@ -131,9 +142,15 @@ def write_image(path: Path, image: Image) -> Path:
     return path
 
 
-def _write_points(path: Path, positions: np.ndarray) -> Path:
-    rows = [",".join(repr(float(c)) for c in position) for position in positions]
-    path.write_text("\n".join(["x,y,z", *rows]) + "\n", encoding="utf-8")
+def _write_points(path: Path, positions: np.ndarray, names: tuple[str, ...], left_out: tuple[str, ...]) -> Path:
+    """The worker tells of the points that were left out: they are listed as never placed."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["label", "x", "y", "z", "defined"] if names else ["x", "y", "z"])
+        for n, position in enumerate(positions):
+            numbers = [repr(float(c)) for c in position]
+            writer.writerow([names[n], *numbers, 1] if names else numbers)
+        writer.writerows([name, 0, 0, 0, 0] for name in left_out)
     return path
 
 

@@ -13,7 +13,8 @@ import slicer_nodes as nodes
 import torch
 from slicer_nodes import far
 
-from SpatialRegularizationLib.io.points import read_points
+from SpatialRegularizationLib.evaluation.landmarks import pair_landmarks
+from SpatialRegularizationLib.io.points import read_landmarks, read_points
 from SpatialRegularizationLib.io.transforms import read_transform
 from SpatialRegularizationLib.io.volumes import read_volume
 from SpatialRegularizationLib.registration.resample import resample_labels
@@ -156,6 +157,25 @@ def test_landmarks_correspond_by_label_or_else_by_order(pair: Pair, named: bool)
     paths = pair.export(fixed_points=fixed, moving_points=moving)
     assert far(read_points(paths["fixed_points"]).positions, points) < 1e-9
     assert far(read_points(paths["moving_points"]).positions, (points if named else points[::-1]) + 1) < 1e-9
+
+
+def test_points_that_were_never_placed_leave_their_partners_out_and_are_told(pair: Pair) -> None:
+    points = physical.inner_points(pair.grid, 4)
+    lists = {"fixed_points": nodes.markups(pair.scene, points, "f"), "moving_points": nodes.markups(pair.scene, points + 3, "m")}
+    for node in lists.values():
+        for n in range(4):
+            node.SetNthControlPointLabel(n, f"L, {n}")
+    lists["fixed_points"].UnsetNthControlPointPosition(1)
+    lists["moving_points"].UnsetNthControlPointPosition(3)
+    paths = pair.export(**lists)
+    read = {side: read_landmarks(paths[f"{side}_points"]) for side in ("fixed", "moving")}
+    assert far(read["fixed"].positions, points[[0, 2]]) < 1e-9
+    assert far(read["moving"].positions, points[[0, 2]] + 3) < 1e-9
+    assert "2 landmarks were left out, not placed on both sides (L, 1, L, 3)" in pair_landmarks(**read).notes[0]
+    for node in lists.values():
+        for n in range(4):
+            node.SetNthControlPointLabel(n, "same")
+    assert "f has 3 placed points and m 3 (others were never placed)" in pair.refused(**lists)
 
 
 def test_the_initial_transform_is_read_as_the_moving_volume_would_go(pair: Pair) -> None:
