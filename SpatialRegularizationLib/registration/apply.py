@@ -8,7 +8,7 @@ node does in 3D Slicer. With `inverse` both go the other way.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -134,17 +134,22 @@ def _read_image(path: Path, *, labels: bool) -> tuple[Volume, tuple[str, ...]]:
 def _apply_to_points(
     transform: SpatialTransform, input_path: Path, out_path: Path, inverse: bool, grid: Grid | None
 ) -> Applied:
-    given = points.read_points(input_path, grid=grid)
+    given = points.read_landmarks(input_path, grid=grid)
     moved, residual = move_points(transform, given.positions, inverse=inverse)
     points.write_points(out_path, moved, given.names, like=input_path)
-    return Applied("points", out_path, float(residual.max()), _point_notes(residual))
+    notes = _point_notes(residual) + _outside_notes(transform, given.positions if inverse else moved)
+    if given.unplaced:
+        names = ", ".join(given.unplaced[:5]) + (", …" if len(given.unplaced) > 5 else "")
+        notes += (f"Never placed, and therefore not carried: {names}.",)
+    return Applied("points", out_path, float(residual.max()), notes)
 
 
 def _apply_to_mesh(transform: SpatialTransform, input_path: Path, out_path: Path, inverse: bool) -> Applied:
     mesh = meshes.read_mesh(input_path)
     moved, residual = move_points(transform, mesh.points, inverse=inverse)
     meshes.write_mesh(out_path, mesh.with_points(moved))
-    return Applied("mesh", out_path, float(residual.max()), _point_notes(residual))
+    notes = _point_notes(residual) + _outside_notes(transform, mesh.points if inverse else moved)
+    return Applied("mesh", out_path, float(residual.max()), notes)
 
 
 def _point_notes(residual: np.ndarray) -> tuple[str, ...]:
@@ -154,6 +159,24 @@ def _point_notes(residual: np.ndarray) -> tuple[str, ...]:
     return (
         f"{open_} of {len(residual)} points have no exact origin under the transform (largest error "
         f"{residual.max():.3g} mm): it folds there, or the points lie at the border of its field.",
+    )
+
+
+def _outside_notes(transform: SpatialTransform, fixed_points: np.ndarray) -> tuple[str, ...]:
+    """Points (n, 3) of the fixed space that no field of the transform reaches follow its affine maps alone: that is told."""
+    if all(part.displacement is None for part in transform.parts):
+        return ()
+    at, outside = fixed_points, np.ones(len(fixed_points), dtype=bool)
+    for part in transform.parts:
+        if part.displacement is not None:
+            matrix = part.affine_matrix if part.affine_first else np.eye(4)
+            outside &= ~part.displacement.grid.contains(at @ matrix[:3, :3].T + matrix[:3, 3])
+        at = transform_points(replace(part, following=None), at)
+    if not outside.any():
+        return ()
+    return (
+        f"{int(outside.sum())} of {len(outside)} points lie outside of the transform's field, where nothing is known of the "
+        "deformation: only the affine part moved them.",
     )
 
 

@@ -16,6 +16,7 @@ from SpatialRegularizationLib.io.transforms import write_transform
 from SpatialRegularizationLib.io.volumes import read_volume, write_volume
 from SpatialRegularizationLib.registration.apply import apply_transform_file
 from SpatialRegularizationLib.registration.inverse import invert
+from SpatialRegularizationLib.registration.mapping import transform_points
 
 FIXED, MOVING = physical.grid("oblique"), physical.other_grid("LIA")
 
@@ -167,3 +168,25 @@ def test_an_unwritable_result_leaves_nothing(folder: Path) -> None:
     with pytest.raises(FileNotFoundError, match="does not exist"):
         apply_transform_file(folder / "t.h5", folder / "none.nii.gz", folder / "out.nrrd")
     assert not [p for p in folder.iterdir() if "part" in p.name or p.name.startswith("out")]
+
+
+@pytest.mark.parametrize("inverse", [True, False])
+def test_points_outside_of_the_field_and_points_never_placed_are_told(
+    folder: Path, transform: SpatialTransform, inverse: bool
+) -> None:
+    inside = physical.inner_points(FIXED, 4)
+    fixed = np.vstack([inside, inside[:2] + 500])
+    given = fixed if inverse else transform_points(transform, fixed)
+    rows = [f"{n},{','.join(map(str, p))},1" for n, p in enumerate(given)]
+    (folder / "p.csv").write_text("\n".join(["label,l,p,s,defined", *rows, "nowhere,0,0,0,0"]) + "\n")
+    done = apply_transform_file(folder / "t.h5", folder / "p.csv", folder / "q.csv", inverse=inverse)
+    assert any("2 of 6 points lie outside of the transform's field" in note for note in done.notes)
+    assert "Never placed, and therefore not carried: nowhere." in done.notes
+    out = read_points(folder / "q.csv")
+    assert len(out.positions) == 6
+    np.testing.assert_allclose(out.positions, transform_points(transform, fixed) if inverse else fixed, atol=2e-3)
+
+
+def test_points_inside_of_the_field_need_no_note(folder: Path) -> None:
+    write_points(folder / "p.csv", physical.inner_points(FIXED, 4))
+    assert apply_transform_file(folder / "t.h5", folder / "p.csv", folder / "q.csv", inverse=True).notes == ()
