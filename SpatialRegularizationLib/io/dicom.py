@@ -6,17 +6,15 @@ decodes the others.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import SimpleITK as sitk
 
 from . import dicom_elements as dcm
+from .foreign import decoded, open_foreign
 from .image_file import ImageFile, damaged, spatial_shape
-from .itk import affine_of, quiet, reason_of
 
 REGULARITY_TOLERANCE = 0.1
 """Largest accepted distance of a slice from its place in a regular stack, as a share of the slice spacing."""
@@ -68,8 +66,8 @@ def open_dicom(path: Path) -> ImageFile:
     many = [file for file, elements in files.items() if _frame_count(elements) > 1]
     if many and len(files) > 1:
         raise ValueError(f"{path} is a series of {len(files)} files, some of several frames ({many[0].name}): give one of them.")
-    if many and not first.frames:
-        return _by_itk(many[0])
+    if many and not first.frames:  # dose, nuclear medicine
+        return open_foreign(many[0])
     if many and len(first.frames) != _frame_count(first):
         raise ValueError(f"{many[0]} describes {len(first.frames)} of its {_frame_count(first)} frames: export it again.")
     slices = [Slice(file, e, n) for file, e in files.items() for n in (range(len(e.frames)) if e.frames else (None,))]
@@ -127,7 +125,7 @@ def _stack(slices: list[Slice], path: Path) -> ImageFile:
         raise _Odd("they carry no position, so that they cannot be put in patient space; export them again.")
     axes = np.array(across or (1, 0, 0, 0, 1, 0), dtype=float).reshape(2, 3)
     normal = np.cross(*axes)
-    row_step, column_step = slices[0].numbers(dcm.SPACING, 2) or _spacing_by_itk(slices[0])
+    row_step, column_step = slices[0].numbers(dcm.SPACING, 2) or _spacing_elsewhere(slices[0].path)
     affine = np.eye(4)
     affine[:3, 0], affine[:3, 1] = axes[0] * column_step, axes[1] * row_step
     notes: tuple[str, ...] = ()
@@ -205,17 +203,23 @@ def _thickness(part: Slice) -> tuple[float, tuple[str, ...]]:
 def _values(slices: Sequence[Slice]) -> np.ndarray:
     """(columns, rows, slices), scaled: integers where every slice holds integers."""
     planes: list[np.ndarray] = []
-    opened: dict[Path, np.ndarray] = {}
+    compressed = any(_compressed(part) for part in slices)
+    opened = _decoded(slices) if compressed else {}
     for part in slices:
         if part.path not in opened:
             opened = {part.path: _pixels(part)}
-        stored = opened[part.path]
-        plane = stored[0 if part.frame is None else part.frame]
-        planes.append(plane if _compressed(part) else _scaled(plane, part))
+        plane = opened[part.path][0 if part.frame is None else part.frame]
+        planes.append(plane if compressed else _scaled(plane, part))
     out = np.empty((len(planes), *planes[0].shape), dtype=np.result_type(*{plane.dtype for plane in planes}))
     for n, plane in enumerate(planes):
         out[n] = plane
     return out.transpose(2, 1, 0)
+
+
+def _spacing_elsewhere(path: Path) -> tuple[float, float]:
+    """Row and column spacing of classes that keep it elsewhere (radiographs, ultrasound), as ITK finds it."""
+    column, row, _ = np.linalg.norm(open_foreign(path).affine[:3, :3], axis=0)
+    return float(row), float(column)
 
 
 def _compressed(part: Slice) -> bool:
@@ -234,11 +238,9 @@ def _scaled(plane: np.ndarray, part: Slice) -> np.ndarray:
 
 
 def _pixels(part: Slice) -> np.ndarray:
-    """(frames, rows, columns) of one file: as stored, or of a compressed file as GDCM scales them."""
+    """(frames, rows, columns) of one file, as stored."""
     elements, (columns, rows) = part.elements, part.size
     frames = max(1, len(elements.frames))
-    if _compressed(part):
-        return _decoded(part, (frames, rows, columns))
     bits, stored, high = (elements.whole(tag) for tag in (dcm.ALLOCATED, dcm.STORED, dcm.HIGH_BIT))
     if elements.pixels is None or bits not in (8, 16, 32) or not 0 < stored <= bits or not stored - 1 <= high < bits:
         raise ValueError(f"{part.path.name} has no pixels of 8, 16 or 32 bits")
@@ -256,49 +258,13 @@ def _pixels(part: Slice) -> np.ndarray:
     return (raw.view(f"i{bits // 8}") if elements.whole(dcm.SIGNED) else raw) >> (bits - stored)
 
 
-def _decoded(part: Slice, shape: tuple[int, int, int]) -> np.ndarray:
-    scales = {(part.elements.text(dcm.SLOPE, n), part.elements.text(dcm.INTERCEPT, n)) for n in range(len(part.elements.frames))}
-    if len(scales) > 1:
+def _decoded(slices: Sequence[Slice]) -> dict[Path, np.ndarray]:
+    scales = {tuple(part.elements.text(tag, part.frame) for tag in (dcm.SLOPE, dcm.INTERCEPT)) for part in slices}
+    if len(scales) > 1 and slices[0].frame is not None:
         raise ValueError("its compressed frames are scaled differently, which is not supported: decompress it first")
-    try:
-        with quiet():
-            image = sitk.ReadImage(str(part.path), imageIO="GDCMImageIO")
-    except RuntimeError as error:
-        raise ValueError(f"{part.path.name}: {reason_of(error)}") from error
-    found = sitk.GetArrayFromImage(image)
-    if found.size != math.prod(shape):
-        raise ValueError(f"{part.path.name} holds {found.shape} voxels, expected {shape}")
-    return found.reshape(shape)
-
-
-def _header_by_itk(path: Path) -> sitk.ImageFileReader:
-    reader = sitk.ImageFileReader()
-    reader.SetImageIO("GDCMImageIO")
-    reader.SetFileName(str(path))
-    try:
-        with quiet():
-            reader.ReadImageInformation()
-    except RuntimeError as error:
-        raise ValueError(f"{path} is not a readable DICOM image ({reason_of(error)}): export it again.") from error
-    return reader
-
-
-def _spacing_by_itk(part: Slice) -> tuple[float, float]:
-    """(row, column) spacing of classes that keep it elsewhere (radiographs, ultrasound)."""
-    spacing = _header_by_itk(part.path).GetSpacing()
-    return spacing[1], spacing[0]
-
-
-def _by_itk(path: Path) -> ImageFile:
-    """A multi-frame file without functional groups (dose, nuclear medicine): as ITK reads it."""
-    header = _header_by_itk(path)
-    shape = spatial_shape(header.GetSize(), path)
-
-    def read() -> np.ndarray:
-        try:
-            with quiet():
-                return sitk.GetArrayFromImage(sitk.ReadImage(str(path), imageIO="GDCMImageIO")).T
-        except RuntimeError as error:
-            raise ValueError(reason_of(error)) from error
-
-    return ImageFile(path, shape, affine_of(header), read)
+    found = decoded(sorted({part.path for part in slices}))
+    columns, rows = slices[0].size
+    for path, array in found.items():
+        if array.shape != (max(1, len(slices[0].elements.frames)), rows, columns):
+            raise ValueError(f"{path.name} holds {array.shape} voxels, expected {rows} rows and {columns} columns")
+    return found

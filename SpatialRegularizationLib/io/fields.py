@@ -45,7 +45,7 @@ def read_field(path: Path) -> DisplacementField:
     stored, (slope, intercept) = file.stored(), file.scale
     vectors = np.empty((3, *file.shape), dtype=np.float32)
     for part in range(3):
-        with np.errstate(over="ignore"):
+        with np.errstate(all="ignore"):
             vectors[part] = stored[..., part] * slope + intercept if (slope, intercept) != (1.0, 0.0) else stored[..., part]
     if file.tags.get("intent") == DISPLACEMENT_INTENT:
         vectors[:2] *= -1

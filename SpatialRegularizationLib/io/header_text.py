@@ -62,11 +62,18 @@ def data_files(header: Path, names: Sequence[str]) -> list[Path]:
     """
     found = [header.parent / name.strip() for name in names]
     for path in found:
-        if "\0" in str(path) or not path.is_file():
+        if not _is_file(path):
             raise FileNotFoundError(
                 f"{header} keeps its voxels in {_short(path.name)}, which is not there: put all its files into one folder."
             )
     return found
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # a name that no file can have
+        return False
 
 
 def _short(text: str) -> str:

@@ -32,6 +32,13 @@ LONG_DOUBLE = 1536
 COMPLEX, COLOR = (32, 1792, 2048), (128, 2304)
 MM_PER_UNIT = {1: 1000.0, 3: 0.001}
 """Meters and micrometers; all other codes are taken as millimeters, as ITK does."""
+UNITS = 7
+"""Bits of xyzt_units that are about space."""
+PLACES = {
+    "qform_code": ("quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y", "qoffset_z"),
+    "sform_code": ("srow_x", "srow_y", "srow_z"),
+}
+"""The two ways to say where voxels lie, by the field that says whether they are used."""
 FARTHEST = 1e9
 """Numbers of a geometry beyond this many units are damage."""
 NOTICED_VOXELS = 0.1
@@ -183,24 +190,24 @@ def _lattice(header: nib.Nifti1Header, shape: tuple[int, int, int], path: Path) 
 
 
 def _check_geometry(header: nib.Nifti1Header, path: Path) -> None:
-    spacing = np.array(header["pixdim"][1:4], dtype=np.float64)
+    spacing = _doubles(header["pixdim"][1:4])
     if not (np.isfinite(spacing) & (spacing > 0) & (spacing < FARTHEST)).all():
         raise ValueError(f"{path} has the voxel spacing {spacing.tolist()} mm: repair its header (pixdim).")
-    used = []
-    if header["qform_code"] > 0:
-        used += ["quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y", "qoffset_z"]
-    if header["sform_code"] > 0:
-        used += ["srow_x", "srow_y", "srow_z"]
-    for name in used:
-        numbers = np.array(header[name], dtype=np.float64).ravel()
+    for name in (name for code, names in PLACES.items() if header[code] > 0 for name in names):
+        numbers = _doubles(header[name])
         if not (np.isfinite(numbers) & (np.abs(numbers) < FARTHEST)).all():
             raise ValueError(f"{path} has no place in space ({name} is {numbers.tolist()}): repair its header.")
+
+
+def _doubles(numbers: np.ndarray) -> np.ndarray:
+    with np.errstate(invalid="ignore"):  # a signaling NaN warns
+        return np.array(numbers, dtype=np.float64).ravel()
 
 
 def _sform(header: nib.Nifti1Header) -> np.ndarray:
     """Index to RAS mm."""
     rows = np.array([header[f"srow_{axis}"] for axis in "xyz"], dtype=np.float64)
-    return np.vstack([MM_PER_UNIT.get(int(header["xyzt_units"]) & 7, 1.0) * rows, [0, 0, 0, 1]])
+    return np.vstack([MM_PER_UNIT.get(int(header["xyzt_units"]) & UNITS, 1.0) * rows, [0, 0, 0, 1]])
 
 
 def _itk_affine(header: nib.Nifti1Header, path: Path) -> np.ndarray | None:
@@ -208,11 +215,13 @@ def _itk_affine(header: nib.Nifti1Header, path: Path) -> np.ndarray | None:
     shown = nib.Nifti1Header()
     shown.set_data_shape((2, 2, 2))
     shown.set_data_dtype(np.uint8)
-    for name in ("qform_code", "sform_code", "xyzt_units", *[f"quatern_{x}" for x in "bcd"], *[f"qoffset_{x}" for x in "xyz"]):
-        shown[name] = header[name]
-    for name in ("srow_x", "srow_y", "srow_z"):
-        shown[name] = header[name]
-    shown["pixdim"][:4] = header["pixdim"][:4]
+    shown["xyzt_units"] = int(header["xyzt_units"]) & UNITS
+    shown["pixdim"][:4] = [-1 if header["pixdim"][0] < 0 else 1, *header["pixdim"][1:4]]
+    for code, names in PLACES.items():
+        if header[code] > 0:
+            shown[code] = min(int(header[code]), 5)
+            for name in names:
+                shown[name] = header[name]
     shown["vox_offset"], shown["magic"] = 352, b"n+1"
     with tempfile.TemporaryDirectory(prefix="spatialreg-") as folder:
         file = Path(folder) / "geometry.nii"

@@ -7,6 +7,7 @@ tensor; axes that are not at right angles are made so (`geometry/lattice.py`), w
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -24,8 +25,8 @@ from .nifti import write_nifti
 from .opening import NIFTI, open_image, suffix_of
 
 WRITABLE = (*NIFTI, ".nrrd", ".mha")
-PLANES_VOXELS = 1 << 20
-"""Voxels that are scaled at once."""
+SLAB_VOXELS = 1 << 20
+"""Voxels that are copied or scaled at once."""
 FAINTEST = 1 / 256
 """An image whose rounding to float32 is coarser than this share of its range has lost its contrast."""
 LARGEST = float(np.finfo(np.float32).max)
@@ -98,27 +99,43 @@ def _scalar(file: ImageFile) -> ImageFile:
 
 
 def _image(file: ImageFile) -> Tensor:
-    """float32 (i, j, k), computed in double precision where that matters, some planes at a time."""
-    stored, (slope, intercept) = file.stored(), file.scale
+    """float32 (i, j, k), computed in double precision where that matters."""
+    stored, plain = file.stored(), file.scale == (1.0, 0.0)
     out = np.empty(stored.shape, dtype=np.float32)
-    if (slope, intercept) == (1.0, 0.0) and stored.dtype.newbyteorder("=") in EXACT:
-        np.copyto(out, stored)
-        return torch.from_numpy(out)
-    source, target = stored.T, out.T  # files run fastest along i
+    exact = plain and stored.dtype.newbyteorder("=") in EXACT
     lowest, highest = np.inf, -np.inf
-    planes = max(1, PLANES_VOXELS // max(1, source[0].size))
-    for start in range(0, len(source), planes):
-        part = source[start : start + planes].astype(np.float64)
-        if (slope, intercept) != (1.0, 0.0):
-            part *= slope
-            part += intercept
-        finite = part[np.isfinite(part)]
-        if finite.size:
-            lowest, highest = min(lowest, float(finite.min())), max(highest, float(finite.max()))
+    for source, target in _slabs(stored, out):
+        if exact:
+            target[...] = source
+            continue
+        with np.errstate(all="ignore"):
+            part = _scaled(source, file)
+        low, high = float(part.min()), float(part.max())
+        if not np.isfinite(high - low):
+            finite = part[np.isfinite(part)]
+            low, high = float(finite.min(initial=np.inf)), float(finite.max(initial=-np.inf))
+        lowest, highest = min(lowest, low), max(highest, high)
         if max(-lowest, highest) <= LARGEST:
-            target[start : start + planes] = part
+            target[...] = part
     _check_range(file, lowest, highest)
     return torch.from_numpy(out)
+
+
+def _slabs(stored: np.ndarray, out: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Views (k, j, i) of both, some planes at a time: files run fastest along i, and signals arrive in between."""
+    planes = max(1, SLAB_VOXELS // max(1, stored[..., 0].size))
+    for start in range(0, stored.shape[-1], planes):
+        part = slice(start, start + planes)
+        yield stored.T[part], out.T[part]
+
+
+def _scaled(stored: np.ndarray, file: ImageFile) -> np.ndarray:
+    """float64; NaN and infinity stay what they are."""
+    part = stored.astype(np.float64, copy=file.scale != (1.0, 0.0))
+    if file.scale != (1.0, 0.0):
+        part *= file.scale[0]
+        part += file.scale[1]
+    return part
 
 
 def _check_range(file: ImageFile, lowest: float, highest: float) -> None:
@@ -142,20 +159,25 @@ def _check_range(file: ImageFile, lowest: float, highest: float) -> None:
 
 def _labels(file: ImageFile) -> Tensor:
     """int32 (i, j, k); no label goes through float32."""
-    stored, (slope, intercept) = file.stored(), file.scale
-    if stored.dtype.kind == "f" and stored.dtype.itemsize > 8:
-        stored = stored.astype(np.float64)
-    if (slope, intercept) != (1.0, 0.0):
-        stored = stored.astype(np.float64) * slope + intercept
-        whole = np.rint(stored)
-        step = min(abs(slope) / 2, ROUNDED) * (1 + 1e-6)
-        if bool((np.abs(stored - whole) <= step).all()):
-            stored = whole
-    if stored.dtype.kind == "f" and not bool((stored == np.rint(stored)).all() and np.isfinite(stored).all()):
-        raise ValueError(f"{file.path} holds values that are not integers: a label map is needed (an image was given?).")
-    if not (stored.min() >= INT32.start and stored.max() < INT32.stop):
-        raise ValueError(f"{file.path} holds labels beyond 32 bits: renumber them.")
-    return torch.from_numpy(np.ascontiguousarray(stored.astype(np.int32)))
+    stored = file.stored()
+    out = np.empty(stored.shape, dtype=np.int32)
+    step = 0.0 if file.scale == (1.0, 0.0) else min(abs(file.scale[0]) / 2, ROUNDED) * (1 + 1e-6)
+    whole = step == 0.0 and stored.dtype.kind in "iub"
+    for source, target in _slabs(stored, out):
+        part = source
+        if not whole:
+            with np.errstate(all="ignore"):
+                part = _scaled(source, file)
+                near = np.rint(part)
+                if not bool((np.isfinite(part) & (np.abs(part - near) <= step)).all()):
+                    raise ValueError(
+                        f"{file.path} holds values that are not integers: a label map is needed (an image was given?)."
+                    )
+            part = near
+        if not (part.min() >= INT32.start and part.max() < INT32.stop):
+            raise ValueError(f"{file.path} holds labels beyond 32 bits: renumber them.")
+        target[...] = part
+    return torch.from_numpy(out)
 
 
 def _storable(data: Tensor) -> Tensor:

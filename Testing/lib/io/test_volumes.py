@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+import time
 from pathlib import Path
 
 import nibabel as nib
@@ -227,3 +229,23 @@ def test_real_files_lie_where_itk_puts_them(shared_data: Path) -> None:
         expected = Grid(made.GetSize(), made.GetSpacing(), made.GetOrigin(), direction)
         assert ours.grid.matches(expected, tolerance=1e-6)
         np.testing.assert_allclose(ours.data[0].numpy(), physical.itk_array(made), rtol=1e-6)
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_signals_arrive_while_a_large_file_is_read(tmp_path: Path, suffix: str) -> None:
+    signal = pytest.importorskip("signal")
+    if not hasattr(signal, "ITIMER_PROF"):
+        pytest.skip("timers of processor time need a Unix system")
+    image = sitk.Image((256, 256, 320), sitk.sitkInt16)
+    sitk.WriteImage(image, str(tmp_path / f"a{suffix}"), useCompression=True, compressionLevel=1)
+    del image
+    heard = [time.process_time()]
+    before = signal.signal(signal.SIGPROF, lambda *_: heard.append(time.process_time()))
+    try:
+        signal.setitimer(signal.ITIMER_PROF, 0.02, 0.02)
+        read_volume(tmp_path / f"a{suffix}")
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, before)
+    heard.append(time.process_time())
+    assert max(later - earlier for earlier, later in itertools.pairwise(heard)) < 0.2

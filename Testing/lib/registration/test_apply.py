@@ -190,3 +190,27 @@ def test_points_outside_of_the_field_and_points_never_placed_are_told(
 def test_points_inside_of_the_field_need_no_note(folder: Path) -> None:
     write_points(folder / "p.csv", physical.inner_points(FIXED, 4))
     assert apply_transform_file(folder / "t.h5", folder / "p.csv", folder / "q.csv", inverse=True).notes == ()
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_voxels_without_a_number_are_told_and_leave_none_in_the_result(folder: Path, value: float) -> None:
+    volume = physical.image(MOVING, torch.float32)
+    volume.data[:, :9] = value
+    write_volume(folder / "masked.nii.gz", volume)
+    done = apply_transform_file(folder / "t.h5", folder / "masked.nii.gz", folder / "out.nrrd")
+    assert f"{int((~torch.isfinite(volume.data)).sum())} of {volume.data.numel()} voxels" in done.notes[0]
+    assert bool(torch.isfinite(read_volume(folder / "out.nrrd").data).all())
+    write_volume(folder / "empty.nrrd", volume.with_data(volume.data * float("nan")))
+    with pytest.raises(ValueError, match=r"empty\.nrrd holds no number"):
+        apply_transform_file(folder / "t.h5", folder / "empty.nrrd", folder / "out2.nrrd")
+
+
+def test_a_label_map_of_doubles_keeps_large_ids(folder: Path) -> None:
+    labels = physical.label_map(MOVING)
+    ids = torch.where(labels.data == 7, 312782628.0, labels.data.double() * 16777217)
+    write_volume(folder / "ids.nii.gz", Volume(ids, MOVING))
+    apply_transform_file(folder / "t.h5", folder / "ids.nii.gz", folder / "out.nii.gz", labels=True)
+    apply_transform_file(folder / "t.h5", folder / "labels.nrrd", folder / "plain.nii.gz", labels=True)
+    plain = read_volume(folder / "plain.nii.gz", labels=True).data
+    expected = torch.where(plain == 7, 312782628, plain.long() * 16777217)
+    assert torch.equal(read_volume(folder / "out.nii.gz", labels=True).data.long(), expected)
