@@ -41,6 +41,7 @@ def main(arguments: Sequence[str] | None = None, *, between: Callable[[], None] 
 def _run(arguments: list[str], console: Console) -> int:
     debug = "--debug" in arguments
     try:
+        _check_current_folder()
         options = parse(arguments)
         command = import_module(f".commands.{options.name}", __package__)
         return command.run(options, console, arguments)
@@ -52,6 +53,14 @@ def _run(arguments: list[str], console: Console) -> int:
         return code
     except Exception as error:
         return _failed(console, error, 1, debug=debug)
+
+
+def _check_current_folder() -> None:
+    """Libraries end the process where it is gone."""
+    try:
+        os.getcwd()
+    except FileNotFoundError as error:
+        raise FileNotFoundError("The current folder does not exist any more: change to another one.") from error
 
 
 def _failed(console: Console, error: Exception, code: int, *, debug: bool) -> int:

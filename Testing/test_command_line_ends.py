@@ -239,3 +239,14 @@ def test_a_link_to_a_file_is_followed(pair: Path) -> None:
     assert run("evaluate", "--transform", transform, *images, "--out", pair / "link.json", "--quiet") == 0
     assert (pair / "link.json").is_symlink()
     assert "similarity_after" in json.loads((pair / "kept" / "figures.json").read_text())
+
+
+@posix
+def test_a_current_folder_that_is_gone_is_a_sentence(pair: Path) -> None:
+    gone = pair / "gone"
+    gone.mkdir()
+    shell = ["bash", "-c", f'cd {gone}; rmdir {gone}; exec "$@"', "-", *_command(*_pair_arguments(pair, "out"))]
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
+    done = subprocess.run(shell, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "spatialreg: The current folder does not exist any more: change to another one.\n"

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ..io.claims import claimed
 from ..io.results import write_text
 from ..training.tuning.report import tune_report_html
 from ..training.tuning.settings import TuningSettings
@@ -33,8 +34,11 @@ def run(options: argparse.Namespace, console: Console, arguments: Sequence[str])
         best = "" if record.best is None else f", best {search.score_name} {record.best.score:.4f}"
         console.step(f"{len(record.of_state(COMPLETED, PRUNED))} of {record.wanted} trials{best}")
 
-    record = read_study(search.study) if options.report_only else run_study(search.study, search.objective, after_trial=write)
-    write_results(out, record, command, search.score_name)
+    if not options.report_only:
+        run_study(search.study, search.objective, after_trial=write)
+    with claimed(out / REPORT, wait=True):  # the last of several processes knows the trials of all
+        record = read_study(search.study)
+        write_results(out, record, command, search.score_name)
     console.result(best_of(record, search.score_name) | {"report": str(out / REPORT)}, _text(record, search.score_name, out))
     return 0
 

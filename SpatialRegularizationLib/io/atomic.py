@@ -16,7 +16,8 @@ def followed(path: str | os.PathLike) -> Path:
     """The place that a path means: absolute, symbolic links followed, whether or not there is something.
 
     Raises:
-        OSError: a relative path in a folder that was removed, or a link that leads to itself.
+        OSError: a relative path in a folder that was removed, a link that leads to itself, or a name that is no UTF-8, at which
+            libraries in C++ crash.
     """
     try:
         place = Path(os.path.realpath(path))
@@ -24,6 +25,8 @@ def followed(path: str | os.PathLike) -> Path:
         raise FileNotFoundError(f"The current folder does not exist any more: give the full path instead of {path}.") from error
     if place.is_symlink():
         raise OSError(f"{path} is a symbolic link that leads to itself: give another path, or remove the link.")
+    if any(0xD800 <= ord(letter) <= 0xDFFF for letter in str(place)):  # how Python keeps bytes that are no letters
+        raise OSError(f"The name {str(place)!a} is not UTF-8, as names must be: give another one.")
     return place
 
 

@@ -171,6 +171,12 @@ def test_a_relative_path_in_a_folder_that_is_gone_is_a_sentence(tmp_path: Path, 
         os.chdir(tmp_path)
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="names are Unicode there")
+def test_a_name_that_is_no_utf_8_is_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match=r"result\\udcff' is not UTF-8"):
+        check_destination(os.fsdecode(os.fsencode(tmp_path / "result") + b"\xff"))
+
+
 def test_a_name_of_255_bytes_gets_its_result(tmp_path: Path) -> None:
     folder = tmp_path / ("λ" * 127)
     for generation in ("first", "second"):

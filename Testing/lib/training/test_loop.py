@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 import torch
 from blobs import settings_dict
+from held import held
 from resumed import InterruptAt, same, states, without_time
 
+from SpatialRegularizationLib.io.claims import TakenError
 from SpatialRegularizationLib.models.catalogue import build_model
 from SpatialRegularizationLib.objective import NonFiniteEnergyError
 from SpatialRegularizationLib.registration.result import Cancelled, Progress
@@ -232,3 +234,12 @@ def test_history_is_a_table(tmp_path: Path) -> None:
     lines = (tmp_path / "run" / "history.csv").read_text().splitlines()
     assert lines[0].startswith("epoch,learning_rate,train_total")
     assert len(lines) == 3
+
+
+def test_a_second_training_into_a_folder_is_refused_before_it_reads(tmp_path: Path) -> None:
+    chosen = settings(tmp_path, epochs=1, steps_per_epoch=1, validation=None)
+    with held(Path(chosen.out)), pytest.raises(TakenError, match="is being written by another"):
+        train(chosen)
+    assert not (Path(chosen.out) / LAST).exists()
+    train(chosen)
+    assert (Path(chosen.out) / LAST).is_file()

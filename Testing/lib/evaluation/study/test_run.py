@@ -10,6 +10,7 @@ from pathlib import Path
 import blobs
 import pytest
 import torch
+from held import held
 
 from SpatialRegularizationLib.commands.console import one_sentence
 from SpatialRegularizationLib.evaluation.study.baselines import LIST
@@ -20,6 +21,7 @@ from SpatialRegularizationLib.evaluation.study.pairs import StudyPair
 from SpatialRegularizationLib.evaluation.study.results import StudyResults
 from SpatialRegularizationLib.evaluation.study.run import Observer, run_study
 from SpatialRegularizationLib.evaluation.study.settings import StudySettings
+from SpatialRegularizationLib.io.claims import TakenError
 from SpatialRegularizationLib.models.catalogue import build_model
 from SpatialRegularizationLib.zoo.card import ModelCard, save_model
 
@@ -211,3 +213,9 @@ def test_a_start_that_bends_is_refused(folder: Path, tmp_path: Path) -> None:
 def test_a_study_without_pairs_is_an_error(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="at least one pair"):
         run(study(folder, QUICK), [], tmp_path)
+
+
+def test_a_second_run_of_a_study_is_refused_and_measures_nothing(folder: Path, tmp_path: Path) -> None:
+    with held(tmp_path / "out"), pytest.raises(TakenError, match="out is being written by another"):
+        run(study(folder, "generic"), [pair(folder, 0, 1)], tmp_path / "out")
+    assert not (tmp_path / "out").exists()

@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 import torch
 from blobs import SHAPE, settings_dict, write_list
+from held import held
 
 from SpatialRegularizationLib.__main__ import main
+from SpatialRegularizationLib.io.claims import TakenError
 from SpatialRegularizationLib.models.catalogue import build_model
 from SpatialRegularizationLib.training.data import load_data
 from SpatialRegularizationLib.training.pairs import Batch, validation_pairs
@@ -154,3 +156,9 @@ def test_a_finished_sweep_can_be_read_and_shown_on_other_pages(model: torch.nn.M
     (tmp_path / "sweep.json").write_text('{"grid": {"ranges": {}}}')
     with pytest.raises(ValueError, match="no sweep that can be shown"):
         read_sweep(tmp_path)
+
+
+def test_a_second_sweep_into_a_folder_is_refused(model: torch.nn.Module, pairs: list, tmp_path: Path) -> None:
+    chosen = SweepSettings({"alpha_prime": Range(0.1, 1.0)}, 2)
+    with held(tmp_path / "sweep"), pytest.raises(TakenError, match="sweep is being written by another"):
+        sweep(model, pairs, chosen, tmp_path / "sweep")
