@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from command_line import POINTS, QUICK, register, run, the_sentence
+from held import held
 
 from SpatialRegularizationLib.io.points import read_points, write_points
 from SpatialRegularizationLib.io.volumes import read_volume
@@ -33,6 +34,21 @@ def test_apply_repeats_the_warped_image_and_carries_labels_and_points(pair: Path
 def test_apply_does_not_replace_a_file_unasked(pair: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("apply", pair / "t.tfm", pair / "m.nii.gz", "--out", pair / "f.nii.gz") == 2
     assert "--force" in the_sentence(capsys)
+
+
+@pytest.mark.parametrize("command", ["apply", "evaluate"])
+def test_a_file_that_another_process_writes_is_refused_before_the_work(
+    command: str, pair: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images = ["--fixed", pair / "f.nii.gz", "--moving", pair / "m.nii.gz"]
+    arguments = [pair / "t.tfm", pair / "m.nii.gz"] if command == "apply" else ["--transform", pair / "t.tfm", *images]
+    for more in ([], ["--force"]):
+        with held(pair / "x.csv"):
+            assert run(command, *arguments, "--out", pair / "x.csv", *more) == 2
+        assert "x.csv is being written by another" in the_sentence(capsys)
+    assert run(command, *arguments, "--out", pair / "nowhere" / "x.csv") == 1
+    assert "nowhere does not exist, create it first" in the_sentence(capsys)
+    assert not (pair / "nowhere").exists()
 
 
 def test_evaluate_agrees_with_the_report(pair: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from ..io.atomic import followed
+from ..io.claims import TakenError, claimed
 from ..registration.apply import apply_transform_file
 from .console import Console, UsageError, silent_libraries
 
@@ -13,17 +16,17 @@ from .console import Console, UsageError, silent_libraries
 def run(options: argparse.Namespace, console: Console, arguments: Sequence[str]) -> int:
     """Do what the command line says; returns the exit code."""
     out = Path(options.out)
-    check_file(out, force=options.force)
-    console.step("Applying the transform")
-    with silent_libraries(debug=options.debug):
-        applied = apply_transform_file(
-            transform_file(options.transform),
-            options.input,
-            out,
-            reference=options.reference,
-            inverse=options.inverse,
-            labels=options.labels,
-        )
+    with own_file(out, force=options.force):
+        console.step("Applying the transform")
+        with silent_libraries(debug=options.debug):
+            applied = apply_transform_file(
+                transform_file(options.transform),
+                options.input,
+                out,
+                reference=options.reference,
+                inverse=options.inverse,
+                labels=options.labels,
+            )
     values = {"kind": applied.kind, "path": str(applied.path), "residual_mm": applied.residual_mm}
     notes = [f"Note: {note}" for note in applied.notes]
     console.result(
@@ -37,11 +40,22 @@ def transform_file(path: str) -> Path:
     return Path(path) / "transform.h5" if Path(path).is_dir() else Path(path)
 
 
-def check_file(path: Path, *, force: bool) -> None:
-    """Refuse to replace a file that was not meant to be.
+@contextlib.contextmanager
+def own_file(path: Path, *, force: bool) -> Iterator[None]:
+    """The file belongs to this process inside the block; refused before any work where it may not be written.
 
     Raises:
-        UsageError: it exists.
+        UsageError: it exists, or another process is writing it.
+        FileNotFoundError: its folder does not exist.
     """
-    if path.exists() and not force:
-        raise UsageError(f"{path} exists: choose another name, or allow to replace it (--force).")
+    place = followed(path)
+    if not place.parent.is_dir():
+        raise FileNotFoundError(f"{path} could not be written: the folder {place.parent} does not exist, create it first.")
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(claimed(place))
+        except TakenError as error:
+            raise UsageError(str(error)) from error
+        if place.exists() and not force:
+            raise UsageError(f"{path} exists: choose another name, or allow to replace it (--force).")
+        yield

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import time
 from collections.abc import Sequence
@@ -21,7 +22,7 @@ from ..io.transforms import read_transform
 from ..io.volumes import read_volume
 from ..registration.prepare import check_image
 from ..registration.scores import check_companions, peak_memory_mb
-from .apply import check_file, transform_file
+from .apply import own_file, transform_file
 from .console import Console, UsageError
 from .job import check_pairs
 from .study import run_study_file
@@ -42,8 +43,16 @@ def run(options: argparse.Namespace, console: Console, arguments: Sequence[str])
             raise UsageError(f"--{name} is needed: see 'spatialreg evaluate --help'.")
     inputs = {name: Path(path) for name in COMPANIONS if (path := getattr(options, name))}
     check_pairs(inputs)
-    if options.out:
-        check_file(Path(options.out), force=options.force)
+    with own_file(Path(options.out), force=options.force) if options.out else contextlib.nullcontext():
+        content, fixed = _measured(options, inputs, console)
+        if options.out:
+            write_text(options.out, json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False))
+    console.result(content, _text(content, fixed), only_here=not options.out)
+    return 0
+
+
+def _measured(options: argparse.Namespace, inputs: dict[str, Path], console: Console) -> tuple[dict[str, Any], Volume]:
+    """The figures, and the fixed image."""
     start = time.monotonic()
     console.step("Reading")
     transform = read_transform(transform_file(options.transform))
@@ -55,11 +64,7 @@ def run(options: argparse.Namespace, console: Console, arguments: Sequence[str])
     console.step("Measuring")
     content = measure(transform, fixed, moving, companions, window=options.lncc_window or DEFAULT_WINDOW)
     content |= {"seconds": time.monotonic() - start, "peak_memory_mb": peak_memory_mb(torch.device("cpu"))}
-    content = plain(content | {"transform": str(options.transform), "versions": versions()})
-    if options.out:
-        write_text(options.out, json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False))
-    console.result(content, _text(content, fixed), only_here=not options.out)
-    return 0
+    return plain(content | {"transform": str(options.transform), "versions": versions()}), fixed
 
 
 COMPANIONS = ("fixed_mask", "fixed_labels", "moving_labels", "fixed_points", "moving_points")
