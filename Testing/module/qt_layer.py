@@ -14,6 +14,7 @@ ownership, the real widgets of CTK and MRML beyond the names and rules that thei
 
 from __future__ import annotations
 
+import ctypes
 import inspect
 import os
 import sys
@@ -35,6 +36,8 @@ _MODULES = (QtCore, QtGui, QtWidgets)
 _HOOK = ("connect", "disconnect")
 UNDRESSED = ("sizeHint", "minimumSizeHint", "pos", "size", "rect", "geometry")
 """Qt itself calls these on classes made in Python; they stay methods."""
+SPARE = 1 << 40
+"""References to None that PySide6 may lose."""
 _seen: weakref.WeakSet = weakref.WeakSet()
 _settings = tempfile.TemporaryDirectory(prefix="qt-settings-")
 _numbers = {"int": int, "bool": bool, "double": float, "QString": str}
@@ -68,6 +71,7 @@ def install(slicer: Any) -> tuple[types.ModuleType, types.ModuleType]:
     application = QtWidgets.QApplication.instance() or QtWidgets.QApplication([])
     application.setQuitOnLastWindowClosed(False)
     _keep_settings_in(_settings.name)
+    _keep_constants()
     _dress()
     import qt_stand_ins  # after the dressing: its classes inherit it
 
@@ -83,6 +87,16 @@ def install(slicer: Any) -> tuple[types.ModuleType, types.ModuleType]:
         setattr(slicer, name, kind)
     sys.modules["qt"], sys.modules["ctk"] = qt, ctk
     return qt, ctk
+
+
+def _keep_constants() -> None:
+    """PySide6 gives back a reference to None that it has not taken whenever it sets a property of a class made in Python.
+
+    Python before 3.12 counts these references, and after some hundred tests with sliders ended at zero, with an abort.
+    """
+    if sys.version_info < (3, 12):
+        for constant in (None, True, False):
+            ctypes.c_ssize_t.from_address(id(constant)).value += SPARE
 
 
 def _keep_settings_in(folder: str) -> None:

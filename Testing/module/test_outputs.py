@@ -249,7 +249,7 @@ def test_outputs_folder_and_settings_survive_a_bundle(run: Run, tmp_path: Path) 
     other = Application()
     try:
         other.load(tmp_path / "s.mrb")
-        transform = other.named("moving to fixed", "vtkMRMLTransformNode")
+        transform = other.named("Transform of moving to fixed", "vtkMRMLTransformNode")
         cubic = far(other.from_parent(transform, points), expected)
         run.outputs.restore_interpolation(other.mrml)
         assert far(other.from_parent(transform, points), expected) < 1e-4 < cubic

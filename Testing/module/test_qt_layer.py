@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+import sys
 from typing import Annotated, Any, Optional
 
 import pytest
@@ -96,6 +97,16 @@ def test_a_node_selector_takes_nodes_of_its_types_only_and_follows_the_scene(qt,
     selector.noneEnabled = False
     other = scene.add("vtkMRMLScalarVolumeNode")
     assert selector.currentNode() is other
+
+
+def test_properties_can_be_set_any_number_of_times(qt) -> None:
+    """Each time PySide6 loses a reference to None; there are some ten thousand of them at first."""
+    import ctk
+
+    slider = ctk.ctkSliderWidget()
+    for _ in range(200):
+        slider.decimals = 4
+    assert sys.getrefcount(None) > 1_000_000_000
 
 
 def test_parameters_are_read_when_the_node_is_modified_and_at_no_other_time(qt, scene) -> None:
