@@ -23,6 +23,7 @@ MAY_USE_QT = {
 """Logic, scene and what is shown where are free of widgets, so that the console and tests run without them."""
 HEAVY = {"torch", "scipy", "nibabel", "safetensors", "matplotlib", "optuna", "requests"}
 LIGHT = {
+    "SpatialRegularizationLib.evaluation.lengths",
     "SpatialRegularizationLib.evaluation.pixels",
     "SpatialRegularizationLib.evaluation.verdicts",
     "SpatialRegularizationLib.geometry.grid",
