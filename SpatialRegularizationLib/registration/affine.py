@@ -111,6 +111,11 @@ def start_affine(  # seven arguments: each is asked for by name at one place, `r
     return best
 
 
+def rigidly_improved(coarse: Pair, start: np.ndarray, score: MutualInformation) -> np.ndarray:
+    """A start after the rigid refinement at coarse resolution, or the start itself if the score did not rise."""
+    return _improved(coarse, start, _COARSE_RIGID, score)
+
+
 def _checked_initial(initial: np.ndarray | None) -> np.ndarray:
     matrix = np.eye(4) if initial is None else np.array(initial, dtype=np.float64)
     if matrix.shape != (4, 4) or not np.isfinite(matrix).all() or abs(np.linalg.det(matrix)) < 1e-9:
@@ -128,7 +133,7 @@ def _best_rigid(coarse: Pair, score: MutualInformation, centered: list[np.ndarra
     promising += [start for start in ranked if start is not promising[0]][: REFINED_STARTS - 1]
     refined = []
     for n, start in enumerate(promising):
-        refined.append(_improved(coarse, start, _COARSE_RIGID, score))
+        refined.append(rigidly_improved(coarse, start, score))
         tell(0.2 + 0.4 * (n + 1) / len(promising))
     return max(refined, key=score)
 

@@ -85,6 +85,10 @@ def level_shape(shape: tuple[int, ...], factor: float) -> tuple[int, ...]:
     return tuple(min(n, max(8, round((n - 1) / factor) + 1)) for n in shape)
 
 
+ROUNDING = 1e-4
+"""Largest difference, as a share of the image's range, that resampling in single precision may leave between equal images."""
+
+
 @dataclass(frozen=True)
 class Descent:
     """How one level is minimised.
@@ -115,6 +119,9 @@ def descend(
 
     With masks the similarity, a mean over them, is multiplied by their share of the lattice: what the likeness of a voxel weighs
     against the regularization, a mean over all voxels, is then the same with and without a mask.
+
+    No evidence, no motion: where the warped image equals the fixed one at the start there is nothing to gain, and Adam, whose steps
+    have the same length however small the gradient is, would only follow rounding. The start is kept then.
     """
     optimizer = Adam(free.unknown, descent.learning_rate)
     history: list[dict[str, float]] = []
@@ -131,14 +138,23 @@ def descend(
         full = u if tuple(u.shape[2:]) == shape else resize_displacement(u, shape)
         warped = warp(pair.moving, full, offset=pair.offset)
         energy = objective(warped, pair.fixed, velocity, free.lambda_map(velocity), weight)
+        history.append(energy.numbers())
+        if step == 0 and _equal(warped, pair.fixed):
+            break
         (gradient,) = torch.autograd.grad(energy.total, free.unknown)
         optimizer.step(gradient)
-        history.append(energy.numbers())
         if on_step is not None:
             on_step(step, history[-1])
         if descent.tolerance > 0 and _converged(history, descent.tolerance):
             break
     return history
+
+
+@torch.no_grad()
+def _equal(warped: Tensor, fixed: Tensor) -> bool:
+    """Whether two images differ by rounding only."""
+    lowest, highest = fixed.aminmax()
+    return bool((warped - fixed).abs().max() <= ROUNDING * (highest - lowest))
 
 
 class Adam:

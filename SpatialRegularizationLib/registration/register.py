@@ -29,6 +29,7 @@ from .prepare import check_overlap, describe_working_grid, prepare_intensity, wo
 from .result import Companions, Monitor, Registration
 from .scores import check_companions
 from .settings import RegistrationSettings
+from .start_check import doubts
 from .usable import usable_pair
 
 if TYPE_CHECKING:
@@ -138,7 +139,9 @@ def affine_start(
         return start
     kind = AffineStart(job.settings.affine)
     job.reporter.tell("affine start", 0.02)
-    return start_affine(
+    found = start_affine(
         *images, kind, initial=start, masks=masks, seed=job.settings.seed,
         monitor=lambda share: job.reporter.tell("affine start", 0.02 + 0.08 * share),
     )  # fmt: skip
+    notes += doubts(images, masks, found, np.eye(4) if start is None else start, seed=job.settings.seed)
+    return found

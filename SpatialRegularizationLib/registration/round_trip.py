@@ -8,8 +8,8 @@ there. The stored inverse has two parts,
 e solves (id + ũ) ∘ (id + e) = id on a wider lattice, ũ being u continued beyond its border and led to zero at the border of the
 wider one, so that outside of it nothing remains and nothing jumps. Linear interpolation of e misses points between its voxels
 (by up to half a voxel where the deformation is strong); c, on the lattice of the fixed image, makes good what is missed at its
-voxel centers:  c(x + r(x)) = -r(x)  with  r(x) = u(x) + e(x + u(x)). Where that is not enough, because tissue is compressed so far
-that several of those voxels lie between two of e's, the wider lattice is made finer.
+voxel centers:  c(x + r(x)) = -r(x)  with  r(x) = u(x) + e(x + u(x)). Where that is not enough, because tissue is compressed so
+far that several of those voxels lie between two of e's, the wider lattice is made finer.
 """
 
 from __future__ import annotations

@@ -68,13 +68,16 @@ def _grown(grid: Grid, moving: Grid, affine: np.ndarray) -> tuple[Grid, tuple[in
     back = np.linalg.inv(affine)
     index = grid.point_to_index(corners @ back[:3, :3].T + back[:3, 3])
     most = [int(MARGIN_MM / s) for s in grid.spacing]
-    low = [min(m, max(0, math.ceil(-v))) for v, m in zip(index.min(0), most, strict=True)]
-    high = [
-        min(m, max(0, math.ceil(v - (n - 1)))) for v, n, m in zip(index.max(0), grid.shape, most, strict=True)
-    ]
+    low = [min(m, _voxels(-v)) for v, m in zip(index.min(0), most, strict=True)]
+    high = [min(m, _voxels(v - (n - 1))) for v, n, m in zip(index.max(0), grid.shape, most, strict=True)]
     shape = tuple(n + a + b for n, a, b in zip(grid.shape, low, high, strict=True))
     origin = tuple(grid.index_to_point(-np.array(low, dtype=float)))
     return Grid(shape, grid.spacing, origin, grid.direction), tuple(low)
+
+
+def _voxels(length: float) -> int:
+    """Whole voxels that a length takes; rounding of matrix products is none."""
+    return max(0, math.ceil(length - 1e-6))
 
 
 def read_through(volume: Volume, grid: Grid, affine: np.ndarray, *, fill: float | None = None) -> Tensor:
