@@ -10,10 +10,14 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
-from command_line import QUICK, REPOSITORY, register, the_sentence
+import torch
+from command_line import GRID, QUICK, REPOSITORY, blob, register, run, the_sentence
 
+from SpatialRegularizationLib.geometry import Volume
 from SpatialRegularizationLib.io.result_folder import FILES
+from SpatialRegularizationLib.io.volumes import write_volume
 from SpatialRegularizationLib.registration.presets import PRESETS
 
 OPTIONS = [
@@ -135,3 +139,19 @@ def test_an_interruption_leaves_nothing(name: str, pair: Path) -> None:
     assert "Interrupted" in err
     assert "Traceback" not in err
     assert sorted(path.name for path in pair.iterdir()) == before
+
+
+@pytest.mark.parametrize("value", [np.nan, -np.inf])
+def test_voxels_without_a_number_are_told_by_every_command(pair: Path, value: float, capsys: pytest.CaptureFixture[str]) -> None:
+    """As masking and fMRI preparation leave them; inside a given mask they are refused."""
+    data = blob(2.0)
+    data[:, :4] = value
+    write_volume(pair / "holes.nrrd", Volume(data, GRID))
+    assert register(pair, moving="holes.nrrd") == 0
+    assert "NaN or infinite: they were taken as background" in capsys.readouterr().out
+    images = ("--fixed", pair / "f.nii.gz", "--moving", pair / "holes.nrrd")
+    assert run("evaluate", "--transform", pair / "out", *images) == 0
+    assert "NaN or infinite: they were taken as background" in capsys.readouterr().out
+    write_volume(pair / "whole.nrrd", Volume(torch.ones(1, *GRID.shape, dtype=torch.uint8), GRID))
+    assert register(pair, "--force", "--moving-mask", pair / "whole.nrrd", moving="holes.nrrd") == 1
+    assert "inside its mask" in capsys.readouterr().err

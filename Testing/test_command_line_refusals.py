@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import nibabel as nib
@@ -20,9 +19,10 @@ def _nifti(path: Path, data: np.ndarray, affine: np.ndarray | None = None) -> No
     nib.save(nib.Nifti1Image(data.astype(np.float32), np.diag([2, 2, 2, 1]) if affine is None else affine), path)
 
 
-def _sheared(path: Path) -> None:
+def _flat(path: Path) -> None:
+    """Two axes that lead nearly the same way: no lattice at right angles can stand for it."""
     affine = np.diag([2.0, 2.0, 2.0, 1.0])
-    affine[0, 1] = 1.0
+    affine[0, 1] = 12.0
     image = nib.Nifti1Image(blob()[0].numpy(), affine)
     image.set_sform(affine, code=1)
     image.set_qform(None, code=0)
@@ -34,15 +34,6 @@ def _without_spacing(path: Path) -> None:
     raw = bytearray(path.read_bytes())
     raw[80:84] = np.float32(0).tobytes()  # pixdim[1]
     path.write_bytes(bytes(raw))
-
-
-def _with(value: float) -> Callable[[Path], None]:
-    def write(path: Path) -> None:
-        data = blob()[0].numpy().copy()
-        data[3, 4, 5] = value
-        _nifti(path, data)
-
-    return write
 
 
 def _truncated(path: Path) -> None:
@@ -60,10 +51,10 @@ BAD_IMAGES = {
     "truncated": (_truncated, "bad.nii", "damaged or incomplete"),
     "2-D": (lambda path: _nifti(path, np.random.rand(24, 24)), "bad.nii", "2-D image"),
     "4-D": (lambda path: _nifti(path, np.random.rand(8, 8, 8, 5)), "bad.nii", "series of 5 volumes"),
-    "NaN": (_with(np.nan), "bad.nii", "NaN or infinite"),
-    "infinite": (_with(np.inf), "bad.nii", "NaN or infinite"),
+    "NaN": (lambda path: _nifti(path, np.full((24, 24, 24), np.nan)), "bad.nii", "NaN or infinite"),
+    "infinite": (lambda path: _nifti(path, np.full((24, 24, 24), np.inf)), "bad.nii", "NaN or infinite"),
     "constant": (lambda path: _nifti(path, np.ones((24, 24, 24))), "bad.nii", "is constant"),
-    "sheared": (_sheared, "bad.nii", "sheared"),
+    "flat": (_flat, "bad.nii", "in one plane"),
     "zero spacing": (_without_spacing, "bad.nii", "spacing"),
     "no overlap": (_far_away, "bad.nii.gz", "overlap"),
 }

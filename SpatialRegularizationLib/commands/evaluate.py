@@ -7,6 +7,7 @@ import contextlib
 import json
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,8 @@ from ..io.companions import read_companions
 from ..io.results import write_text
 from ..io.transforms import read_transform
 from ..io.volumes import read_volume
-from ..registration.prepare import check_image
 from ..registration.scores import check_companions, peak_memory_mb
+from ..registration.usable import usable_pair
 from .apply import own_file, transform_file
 from .console import Console, UsageError
 from .job import check_pairs
@@ -57,12 +58,12 @@ def _measured(options: argparse.Namespace, inputs: dict[str, Path], console: Con
     console.step("Reading")
     transform = read_transform(transform_file(options.transform))
     fixed, moving = read_volume(options.fixed), read_volume(options.moving)
-    check_image(fixed, "fixed image")
-    check_image(moving, "moving image")
     companions = read_companions(inputs, fixed, moving)
     check_companions(companions, fixed.grid, moving.grid)
+    usable = usable_pair(fixed, moving, companions)
     console.step("Measuring")
-    content = measure(transform, fixed, moving, companions, window=options.lncc_window or DEFAULT_WINDOW)
+    companions = replace(usable.companions, notes=(*usable.notes, *companions.notes))
+    content = measure(transform, usable.fixed, usable.moving, companions, window=options.lncc_window or DEFAULT_WINDOW)
     content |= {"seconds": time.monotonic() - start, "peak_memory_mb": peak_memory_mb(torch.device("cpu"))}
     return plain(content | {"transform": str(options.transform), "versions": versions()}), fixed
 

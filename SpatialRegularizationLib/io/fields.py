@@ -14,6 +14,7 @@ import SimpleITK as sitk
 import torch
 
 from ..geometry.displacement import DisplacementField
+from ..geometry.lattice import regular_grid
 from ..registration.resample import resample_lattice
 from .atomic import atomic_path
 from .image_file import ImageFile
@@ -41,7 +42,6 @@ def read_field(path: Path) -> DisplacementField:
         text = str(error).removeprefix(str(path)).strip().rstrip(".")
         raise ValueError(f"{path} is not a readable displacement field, {LAYOUT}: it {text}.") from error
     _check_meaning(file)
-    regular = file.regular(rounded=0.0)
     stored, (slope, intercept) = file.stored(), file.scale
     vectors = np.empty((3, *file.shape), dtype=np.float32)
     for part in range(3):
@@ -49,10 +49,25 @@ def read_field(path: Path) -> DisplacementField:
             vectors[part] = stored[..., part] * slope + intercept if (slope, intercept) != (1.0, 0.0) else stored[..., part]
     if file.tags.get("intent") == DISPLACEMENT_INTENT:
         vectors[:2] *= -1
+    return field_on(vectors, file.affine, path)
+
+
+def field_on(vectors: np.ndarray, affine: np.ndarray, path: Path) -> DisplacementField:
+    """The field of vectors (3, i, j, k) in mm LPS on the lattice of a file, resampled where its axes are not at right angles.
+
+    Args:
+        vectors: float32.
+        affine: 4x4, index to LPS mm.
+        path: of the file, for the message.
+
+    Raises:
+        ValueError: a lattice that no grid can stand for, or vectors that are not finite.
+    """
     field = torch.from_numpy(vectors)
-    if regular.pull is not None:
-        field = resample_lattice(field, regular.pull, regular.grid.shape, nearest=False, fill=0.0)
     try:
+        regular = regular_grid(tuple(field.shape[1:]), affine, rounded=0.0)
+        if regular.pull is not None:
+            field = resample_lattice(field, regular.pull, regular.grid.shape, nearest=False, fill=0.0)
         return DisplacementField(field, regular.grid)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error

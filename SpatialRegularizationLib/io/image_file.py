@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..geometry.lattice import ROUNDED_COSINES, Regular, regular_grid
+from ..geometry.lattice import Regular, regular_grid
 
 FORMATS = "NIfTI (.nii, .nii.gz), NRRD (.nrrd, .nhdr), MetaImage (.mha, .mhd) or a DICOM folder"
 
@@ -41,14 +41,14 @@ class ImageFile:
     tags: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
-    def regular(self, *, rounded: float = ROUNDED_COSINES) -> Regular:
+    def regular(self) -> Regular:
         """The grid that stands for the lattice, see `regular_grid`.
 
         Raises:
             ValueError: no grid can stand for it.
         """
         try:
-            return regular_grid(self.shape, self.affine, rounded=rounded)
+            return regular_grid(self.shape, self.affine)
         except ValueError as error:
             raise ValueError(f"{self.path}: {error}") from error
 

@@ -16,19 +16,6 @@ import torch
 from ..geometry.grid import Grid
 
 
-def grid_of(header: sitk.Image | sitk.ImageFileReader) -> Grid:
-    """The grid that an image, or a reader that has read its header, describes (its first 3 axes).
-
-    Raises:
-        ValueError: spacing or directions that no grid may have.
-    """
-    d = header.GetDimension()
-    direction = np.array(header.GetDirection()).reshape(d, d)[:3, :3]
-    return Grid(
-        tuple(header.GetSize()[:3]), tuple(header.GetSpacing()[:3]), tuple(header.GetOrigin()[:3]), _rows(direction)
-    )
-
-
 def affine_of(header: sitk.Image | sitk.ImageFileReader) -> np.ndarray:
     """The index-to-LPS matrix (4x4, mm) of the first 3 axes of an image, or of a reader that has read its header."""
     d = header.GetDimension()
@@ -72,7 +59,3 @@ def quiet() -> Iterator[None]:
         yield
     finally:
         sitk.ProcessObject.SetGlobalWarningDisplay(before)
-
-
-def _rows(matrix: np.ndarray) -> tuple[tuple[float, ...], ...]:
-    return tuple(tuple(float(c) for c in row) for row in matrix)

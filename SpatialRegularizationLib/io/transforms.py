@@ -17,15 +17,13 @@ from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
-import torch
 
 from ..geometry.displacement import DisplacementField
-from ..geometry.grid import Grid
 from ..geometry.transform import SpatialTransform
 from .atomic import atomic_path
-from .fields import read_field, write_field
+from .fields import field_on, read_field, write_field
 from .isolated import Content, read_isolated
-from .itk import image_of, reason_of
+from .itk import affine_of, image_of, reason_of
 
 AFFINE_ONLY = (".tfm", ".txt", ".mat")
 FIELD_ONLY = (".nrrd", ".mha", ".nii.gz", ".nii")
@@ -165,8 +163,7 @@ def transform_content(path: str) -> Content:
                 "(in Slicer: Transforms module, Convert)."
             )
         image = sitk.DisplacementFieldTransform(part).GetDisplacementField()
-        grid = {"spacing": image.GetSpacing(), "origin": image.GetOrigin(), "direction": image.GetDirection()}
-        lines.append(grid | {"field": str(number)})
+        lines.append({"field": str(number), "affine": affine_of(image).tolist()})
         arrays[str(number)] = _vectors(sitk.GetArrayViewFromImage(image))
     return Content({"parts": lines}, arrays)
 
@@ -182,13 +179,7 @@ def _vectors(values: np.ndarray) -> np.ndarray:
 def _part(line: dict[str, Any], content: Content, path: Path) -> np.ndarray | DisplacementField:
     if "matrix" in line:
         return np.array(line["matrix"])
-    vectors = content.arrays[line["field"]]
-    direction = np.reshape(line["direction"], (3, 3)).tolist()
-    try:
-        grid = Grid(vectors.shape[1:], tuple(line["spacing"]), tuple(line["origin"]), tuple(map(tuple, direction)))
-        return DisplacementField(torch.from_numpy(vectors), grid)
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
+    return field_on(content.arrays[line["field"]], np.array(line["affine"]), path)
 
 
 def _check_single(path: Path) -> None:

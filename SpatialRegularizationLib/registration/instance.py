@@ -120,8 +120,8 @@ def descend(
     With masks the similarity, a mean over them, is multiplied by their share of the lattice: what the likeness of a voxel weighs
     against the regularization, a mean over all voxels, is then the same with and without a mask.
 
-    No evidence, no motion: where the warped image equals the fixed one at the start there is nothing to gain, and Adam, whose steps
-    have the same length however small the gradient is, would only follow rounding. The start is kept then.
+    No evidence, no motion: where the warped image equals the fixed one at the start there is nothing to gain, and Adam, whose
+    steps have the same length however small the gradient is, would only follow rounding. The start is kept then.
     """
     optimizer = Adam(free.unknown, descent.learning_rate)
     history: list[dict[str, float]] = []

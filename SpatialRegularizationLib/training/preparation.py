@@ -25,8 +25,9 @@ from ..io.results import write_text
 from ..io.volumes import read_volume
 from ..registration.carry import carry
 from ..registration.model_grid import TrainingLattice, model_grid
-from ..registration.prepare import check_image, check_labels, fit_mask, prepare_intensity
+from ..registration.prepare import check_labels, fit_mask, prepare_intensity
 from ..registration.resample import resample, resample_labels
+from ..registration.usable import usable_image
 from .lists import Entry
 
 VERSION = 2
@@ -138,13 +139,11 @@ def _digest(file: Path) -> bytes:
 def _prepared(entry: Entry, preparation: Preparation) -> tuple[dict[str, np.ndarray], dict]:
     """The arrays of `Prepared`, and what else to know."""
     labels = None if entry.labels is None else read_volume(entry.labels, labels=True)
-    if entry.image is None:
-        image = labels.with_data((labels.data != 0).float())
-        check_image(image, "label map")
-    else:
-        volume = read_volume(entry.image)
-        check_image(volume, "image")
-        image = prepare_intensity(volume, preparation.intensity)
+    volume = labels.with_data((labels.data != 0).float()) if entry.image is None else read_volume(entry.image)
+    mask = None if entry.mask is None else fit_mask(read_volume(entry.mask), volume.grid, "mask")
+    image, mask, _ = usable_image(volume, mask, "label map" if entry.image is None else "image")
+    if entry.image is not None:
+        image = prepare_intensity(image, preparation.intensity)
     grid = _lattice_over(image, preparation.lattice)
     arrays = {"image": carry(image.data[None], image.grid, grid)[0].contiguous().numpy()}
     values: list[int] = []
@@ -152,7 +151,7 @@ def _prepared(entry: Entry, preparation: Preparation) -> tuple[dict[str, np.ndar
         check_labels(labels, image.grid, "labels")
         values = [value for value in labels.data.unique().tolist() if value != 0]
         arrays["labels"] = _smallest(resample_labels(labels, None, grid).data)
-    inside = _inside(entry, image, grid)
+    inside = _inside(mask, image, grid)
     if not bool(inside.all()):
         arrays["inside"] = inside.numpy()
     about = {"grid": asdict(grid), "label_values": values}
@@ -186,11 +185,10 @@ def _times(numbers: tuple) -> str:
     return " x ".join(f"{n:g}" for n in numbers)
 
 
-def _inside(entry: Entry, image: Volume, grid: Grid) -> Tensor:
+def _inside(mask: Volume | None, image: Volume, grid: Grid) -> Tensor:
     """1 where the lattice lies in the image's field of view and mask."""
-    mask = Volume(torch.ones(1, *image.grid.shape, dtype=torch.uint8), image.grid)
-    if entry.mask is not None:
-        mask = fit_mask(read_volume(entry.mask), image.grid, "mask")
+    if mask is None:
+        mask = Volume(torch.ones(1, *image.grid.shape, dtype=torch.uint8), image.grid)
     return resample(mask, None, grid, nearest=True, fill=0).data
 
 

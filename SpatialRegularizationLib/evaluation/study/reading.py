@@ -15,10 +15,11 @@ from ...io.companions import read_companions
 from ...io.transforms import read_transform
 from ...io.volumes import read_volume
 from ...registration.affine import AffineStart, start_affine
-from ...registration.prepare import check_image, fit_mask, prepare_intensity
+from ...registration.prepare import fit_mask, prepare_intensity
 from ...registration.presets import preset_settings
 from ...registration.result import Companions
 from ...registration.scores import check_companions
+from ...registration.usable import usable_pair
 from .pairs import ReadPair, StudyPair
 from .settings import StudySettings
 
@@ -30,10 +31,11 @@ def read_pair(pair: StudyPair, settings: StudySettings) -> ReadPair:
         FileNotFoundError, ValueError: something is missing, unreadable or does not fit; see `check_label_maps`, too.
     """
     fixed, moving = read_volume(pair.fixed), read_volume(pair.moving)
-    check_image(fixed, "fixed image")
-    check_image(moving, "moving image")
     companions = read_companions(pair.inputs, fixed, moving)
     check_companions(companions, fixed.grid, moving.grid)
+    usable = usable_pair(fixed, moving, companions)
+    fixed, moving = usable.fixed, usable.moving
+    companions = replace(usable.companions, notes=(*usable.notes, *companions.notes))
     check_label_maps(companions, settings.scored_labels, refuse_others=settings.other_labels == "refuse")
     masks = {
         name: fit_mask(mask, image.grid, name.replace("_", " "))

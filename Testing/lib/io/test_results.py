@@ -149,5 +149,5 @@ def test_a_text_file_is_replaced_in_one_step(tmp_path: Path) -> None:
     write_text(tmp_path / "a.json", json.dumps([1]))
     write_text(tmp_path / "a.json", json.dumps([2]))
     assert _everything_in(tmp_path) == ["a.json"]
-    with pytest.raises(FileNotFoundError, match="could not be written: the folder .*missing does not exist, create it"):
+    with pytest.raises(FileNotFoundError, match=r"could not be written: the folder .*missing does not exist, create it"):
         write_text(tmp_path / "missing" / "a.json", "")

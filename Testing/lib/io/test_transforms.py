@@ -332,3 +332,18 @@ def test_points_come_back_through_a_chain() -> None:
     assert np.abs(found - points).max() < 5e-3
     back, _ = invert(chain, tolerance_mm=1e-3)
     assert np.abs(transform_points(back, transform_points(chain, points)) - points).max() < 0.2
+
+
+def test_a_field_on_rounded_axes_in_a_transform_file_is_read_as_in_an_image_file(tmp_path: Path) -> None:
+    """Cosines off by 0.003: ITK stores and applies them as they are."""
+    grid = physical.grid("oblique")
+    image = physical.itk_image(physical.bump_field(grid).vectors, grid)
+    off = np.array(grid.direction)
+    off[0, 1] += 0.003
+    image.SetDirection(off.ravel().tolist())
+    made = sitk.DisplacementFieldTransform(sitk.Cast(image, sitk.sitkVectorFloat64))
+    sitk.WriteTransform(made, str(tmp_path / "t.h5"))
+    points = physical.inner_points(grid, 100)
+    found = transform_points(read_transform(tmp_path / "t.h5"), points)
+    expected = physical.itk_points(sitk.ReadTransform(str(tmp_path / "t.h5")), points)
+    assert np.abs(found - expected).max() < 0.05

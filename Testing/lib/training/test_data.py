@@ -14,7 +14,7 @@ from blobs import grid_of, person, settings_dict, write_list, write_person
 
 from SpatialRegularizationLib.geometry.grid import Grid
 from SpatialRegularizationLib.geometry.volume import Volume
-from SpatialRegularizationLib.io.volumes import write_volume
+from SpatialRegularizationLib.io.volumes import read_volume, write_volume
 from SpatialRegularizationLib.registration.model_grid import letters_of
 from SpatialRegularizationLib.registration.prepare import prepare_intensity
 from SpatialRegularizationLib.training.data import load_data
@@ -55,7 +55,7 @@ def test_a_bad_list_is_refused_by_its_line(tmp_path: Path, text: str, problem: s
 def test_all_bad_images_are_named_at_once(tmp_path: Path) -> None:
     path = write_list(tmp_path, "train.csv", range(4))
     image, labels = person(0)
-    image.data[0, 3, 3, 3] = torch.nan
+    image.data[:] = torch.nan
     write_volume(tmp_path / "person0.nii.gz", image)
     (tmp_path / "person1.nii.gz").write_bytes(b"damaged")
     (tmp_path / "person2_labels.nii.gz").unlink()
@@ -157,4 +157,17 @@ def test_a_mask_says_where_the_similarity_counts(tmp_path: Path) -> None:
     (tmp_path / "train.csv").write_text("\n".join(lines) + "\n")
     first, second, *_ = load_data(chosen).training
     assert np.array_equal(first.inside, drawn.numpy())
+    assert second.inside is None
+
+
+def test_voxels_without_a_number_do_not_count(tmp_path: Path) -> None:
+    chosen = settings(tmp_path, validation=None)
+    path = tmp_path / (tmp_path / "train.csv").read_text().splitlines()[1].split(",")[1]
+    image = read_volume(path)
+    image.data[:, :3] = float("nan")
+    write_volume(path, image)
+    first, second, *_ = load_data(chosen).training
+    assert np.isfinite(first.image).all()
+    assert not first.inside[:, :3].any()
+    assert first.inside[:, 3:].all()
     assert second.inside is None
