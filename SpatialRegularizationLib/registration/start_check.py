@@ -23,7 +23,9 @@ from .working_pair import read_through
 PROMISING, REFINED = 0.5, 2
 """At most so many other orientations are refined: those whose mutual information reaches this share of the start's."""
 BETTER = 1.05
-"""And told where it exceeds the start's by this factor."""
+"""And told where it exceeds the start's by this factor,"""
+TURNED_DEGREES = 30.0
+"""being turned against the start by at least this much."""
 SMALLEST_SHARE = 0.6
 """Share of the smaller field of view that lies in the other, below which the start may have been drawn to a wrong overlap."""
 CONTENT_LEVEL, SMALLEST_CONTENT = 0.1, 0.05
@@ -65,19 +67,23 @@ def _other_orientation(pair: Pair, affine: np.ndarray) -> str:
     center, moving_center = mass_center(pair.fixed, pair.fixed_mask), mass_center(pair.moving, pair.moving_mask)
     centered = np.eye(4)
     centered[:3, 3] = moving_center - center
-    turned = [(start @ _about(center, turn), turn) for turn in _turns() for start in (affine, centered)]
-    near = sorted((item for item in turned if score(item[0]) >= PROMISING * known), key=lambda item: -score(item[0]))
-    refined = [(rigidly_improved(pair, matrix, score), turn) for matrix, turn in near[:REFINED]]
-    if not refined:
+    turned = [start @ _about(center, turn) for turn in _turns() for start in (affine, centered)]
+    near = sorted((start for start in turned if score(start) >= PROMISING * known), key=score, reverse=True)
+    refined = [rigidly_improved(pair, start, score) for start in near[:REFINED]]
+    best = max(refined, key=score, default=affine)
+    degrees = _degrees_apart(best, affine)
+    if degrees < TURNED_DEGREES or score(best) < BETTER * known:
         return ""
-    best, turn = max(refined, key=lambda item: score(item[0]))
-    if score(best) < BETTER * known:
-        return ""
-    degrees = np.degrees(np.arccos(np.clip((np.trace(turn) - 1) / 2, -1, 1)))
     return (
         f"The start is not to be trusted: turned by {degrees:.0f} degrees the images agree better (mutual information "
         f"{score(best):.2f} instead of {known:.2f}), so one of them may be upside down or turned; {ADVICE}."
     )
+
+
+def _degrees_apart(one: np.ndarray, other: np.ndarray) -> float:
+    """Angle of the rotation that is nearest to one⁻¹ other."""
+    left, _, right = np.linalg.svd(np.linalg.inv(one[:3, :3]) @ other[:3, :3])
+    return float(np.degrees(np.arccos(np.clip((np.trace(left @ right) - 1) / 2, -1, 1))))
 
 
 def _turns() -> list[np.ndarray]:
