@@ -129,7 +129,8 @@ def test_an_interruption_leaves_nothing(name: str, pair: Path) -> None:
     number = signal.Signals[name]
     before = sorted(path.name for path in pair.iterdir())
     many = ",".join("10000" for _ in PRESETS["generic"].levels)
-    heard = "import signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)"  # shells start background jobs deaf to it
+    handler = "default_int_handler" if name == "SIGINT" else "SIG_DFL"
+    heard = f"import signal\nsignal.signal(signal.{name}, signal.{handler})"  # background jobs may be deaf to it
     process = _in_a_process(pair, "--iterations", many, before=heard)
     while (line := process.stderr.readline()) and "level 1" not in line:  # in the middle of the work
         pass
