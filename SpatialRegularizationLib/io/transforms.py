@@ -139,6 +139,7 @@ def transform_content(path: str) -> Content:
     try:
         with tempfile.TemporaryFile() as said:
             os.dup2(said.fileno(), 2)  # of this process, which reads this file and nothing else
+            sitk.ProcessObject.SetGlobalWarningDisplay(True)  # whatever the parent has chosen
             transform = sitk.ReadTransform(path)
             said.seek(0)
             if MORE_THAN_ONE in said.read():
