@@ -73,6 +73,25 @@ def read_isolated(reader: Callable[[str], Content], path: str | os.PathLike, *, 
     return run(reader, Path(path), limits)
 
 
+def write_isolated(writer: Callable[[], None], path: str | os.PathLike) -> None:
+    """Calls `writer()` where its library may break without harm: HDF5 that met a full disk crashes its process at exit.
+
+    Linux forks; elsewhere the writer runs in this process. It has no limits: a slow disk is no fault of a file.
+
+    Raises:
+        OSError: the writer crashed; one sentence that names the file.
+        Those of the writer, as far as they are `ERRORS`.
+    """
+    if sys.platform != "linux":
+        return writer()
+
+    def written(_: str) -> Content:
+        writer()
+        return Content({}, {})
+
+    _forked(written, Path(path), None)
+
+
 class _Limits(NamedTuple):
     seconds: float
     memory: int
@@ -85,7 +104,7 @@ def _size_of(path: str | os.PathLike) -> int:
         raise FileNotFoundError(f"{path} does not exist: check the path.") from error
 
 
-def _forked(reader: Callable[[str], Content], path: Path, limits: _Limits) -> Content:
+def _forked(reader: Callable[[str], Content], path: Path, limits: _Limits | None) -> Content:
     store, (ears, mouth) = os.memfd_create("spatialreg"), os.pipe()
     held = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
     child, answered = 0, b""
@@ -99,12 +118,12 @@ def _forked(reader: Callable[[str], Content], path: Path, limits: _Limits) -> Co
         signal.pthread_sigmask(signal.SIG_SETMASK, held)
         waiting = select.poll()
         waiting.register(ears, select.POLLIN)  # the child says a word, or its end of the pipe is closed with its life
-        if not waiting.poll(1000 * limits.seconds):
+        if not waiting.poll(limits and 1000 * limits.seconds):
             raise _too_slow(path, limits)
         answered = os.read(ears, 1)
         if not answered:
             child, status = 0, os.waitpid(child, 0)[1]
-            raise _crashed(os.waitstatus_to_exitcode(status), path)
+            raise _crashed(os.waitstatus_to_exitcode(status), path, writing=limits is None)
         return _unpacked(mmap.mmap(store, 0), path, limits)
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, held)
@@ -116,7 +135,9 @@ def _forked(reader: Callable[[str], Content], path: Path, limits: _Limits) -> Co
             threading.Thread(target=os.waitpid, args=(child, 0), daemon=True).start() if answered else os.waitpid(child, 0)
 
 
-def _forked_child(reader: Callable[[str], Content], path: Path, limits: _Limits, ends: tuple[int, int], held: set) -> NoReturn:
+def _forked_child(
+    reader: Callable[[str], Content], path: Path, limits: _Limits | None, ends: tuple[int, int], held: set
+) -> NoReturn:
     """The life of the child: nothing of its copy of this process may run, so it ends here in any case."""
     code = 1
     try:
@@ -129,7 +150,8 @@ def _forked_child(reader: Callable[[str], Content], path: Path, limits: _Limits,
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, 1)
         os.dup2(nowhere, 2)
-        _limit(limits)
+        if limits:
+            _limit(limits)
         _answer(reader, path, ends[0])
         os.write(ends[1], b".")
         code = 0
@@ -138,7 +160,7 @@ def _forked_child(reader: Callable[[str], Content], path: Path, limits: _Limits,
 
 
 def _limit(limits: _Limits) -> None:
-    """Memory beyond what the process has already, time on the processor, no core file, no limit of a user's files."""
+    """Memory beyond what the process has already, time on the processor, no core file."""
     import resource
 
     taken = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0]) * mmap.PAGESIZE
@@ -148,8 +170,6 @@ def _limit(limits: _Limits) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (wanted, most))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_CPU, (int(limits.seconds) + 2,) * 2)
-    with contextlib.suppress(OSError, ValueError):  # what is handed over is memory, no file on a disk
-        resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
 
 
 def _spawned(reader: Callable[[str], Content], path: Path, limits: _Limits) -> Content:
@@ -196,6 +216,10 @@ def _answer(reader: Callable[[str], Content], path: Path, store: int) -> None:
 
 def _pack(store: int, about: dict[str, Any], arrays: dict[str, Any]) -> None:
     """A length (8 bytes), a description of that length in JSON, then the arrays."""
+    with contextlib.suppress(ImportError, OSError, ValueError):  # what is handed over is memory, no file on a disk
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
     given = {name: value if isinstance(value, tuple) else (value, value.dtype) for name, value in arrays.items()}
     layout, end = {}, 0
     for name, (array, dtype) in given.items():
@@ -225,11 +249,13 @@ def _array_in(memory: Any, start: int, place: dict[str, Any]) -> np.ndarray:
     return np.frombuffer(memory, place["dtype"], count, start + place["at"]).reshape(place["shape"])
 
 
-def _unpacked(memory: Any, path: Path, limits: _Limits) -> Content:
+def _unpacked(memory: Any, path: Path, limits: _Limits | None) -> Content:
     length = int.from_bytes(memory[:8], "little")
     content = json.loads(bytes(memory[8 : 8 + length]))
     about = content["about"]
     if about.get("error") == "MemoryError":
+        if limits is None:
+            raise MemoryError
         raise ValueError(
             f"{path} asks for more than {limits.memory / 1e9:.1f} GB to be read, far beyond its size: it is damaged; export it "
             "again."
@@ -242,11 +268,14 @@ def _unpacked(memory: Any, path: Path, limits: _Limits) -> Content:
     return Content(about, {name: _array_in(memory, start, place) for name, place in content["arrays"].items()})
 
 
-def _crashed(code: int, path: Path) -> BaseException:
+def _crashed(code: int, path: Path, *, writing: bool = False) -> BaseException:
     if code == -signal.SIGINT:
         return KeyboardInterrupt()  # Ctrl+C reaches both processes
     names = {-int(number): number.name for number in signal.Signals}
-    return ValueError(f"{path} is damaged: its reader crashed on it ({names.get(code, f'exit code {code}')}); export it again.")
+    how = names.get(code, f"exit code {code}")
+    if writing:
+        return OSError(f"the library that writes {path.name} crashed ({how})")
+    return ValueError(f"{path} is damaged: its reader crashed on it ({how}); export it again.")
 
 
 def _too_slow(path: Path, limits: _Limits) -> ValueError:

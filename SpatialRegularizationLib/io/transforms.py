@@ -10,7 +10,6 @@ In an ITK composite the transform added last acts first:  T₀ ∘ T₁ ∘ … 
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ from ..geometry.displacement import DisplacementField
 from ..geometry.transform import SpatialTransform
 from .atomic import atomic_path
 from .fields import field_on, read_field, write_field
-from .isolated import Content, read_isolated
+from .isolated import Content, read_isolated, write_isolated
 from .itk import affine_of, image_of, reason_of
 
 AFFINE_ONLY = (".tfm", ".txt", ".mat")
@@ -30,8 +29,8 @@ FIELD_ONLY = (".nrrd", ".mha", ".nii.gz", ".nii")
 ANY_TRANSFORM = (".h5",)
 BYTES_PER_VOXEL = 24
 """ITK stores fields in .h5 as three doubles a voxel, uncompressed."""
-MORE_THAN_ONE = b"more than one transform"
-"""What SimpleITK warns of on standard error when it reads the first transform of a file and drops the others."""
+MORE_THAN_ONE = "more than one transform"
+"""What SimpleITK warns of when it reads the first transform of a file and drops the others."""
 PLANES = 16
 """Planes of a field that are turned at once: a line of the processor's cache."""
 
@@ -102,7 +101,11 @@ def write_transform(path: str | os.PathLike, transform: SpatialTransform) -> Non
         raise ValueError(f"{path.name} can hold an affine map only, and this transform has a field: write .h5.")
     needed = file_bytes(transform)
     with atomic_path(path, suffix, needed_bytes=needed) as temporary:
-        sitk.WriteTransform(_itk_transform(transform), str(temporary))
+        content = _itk_transform(transform)
+        if suffix in ANY_TRANSFORM:
+            write_isolated(lambda: sitk.WriteTransform(content, str(temporary)), path)
+        else:
+            sitk.WriteTransform(content, str(temporary))
 
 
 def _itk_transform(transform: SpatialTransform) -> sitk.Transform:
@@ -129,6 +132,19 @@ def _itk_field(field: DisplacementField) -> sitk.Transform:
     return sitk.DisplacementFieldTransform(image_of(field.vectors.detach().cpu().double().numpy(), field.grid))
 
 
+class _Warnings(sitk.LoggerBase):
+    """Keeps what ITK says, which otherwise goes to a standard error that may be closed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.text = ""
+
+    def DisplayText(self, text: str) -> None:
+        self.text += text
+
+    DisplayErrorText = DisplayWarningText = DisplayGenericOutputText = DisplayDebugText = DisplayText
+
+
 def transform_content(path: str) -> Content:
     """The parts of a transform file, T₀ first; runs in a process of its own, because ITK and HDF5 may crash.
 
@@ -137,13 +153,12 @@ def transform_content(path: str) -> Content:
     """
     _check_single(Path(path))
     try:
-        with tempfile.TemporaryFile() as said:
-            os.dup2(said.fileno(), 2)  # of this process, which reads this file and nothing else
-            sitk.ProcessObject.SetGlobalWarningDisplay(True)  # whatever the parent has chosen
-            transform = sitk.ReadTransform(path)
-            said.seek(0)
-            if MORE_THAN_ONE in said.read():
-                raise ValueError(f"{path} holds several separate transforms: save them as one composite transform (.h5).")
+        warnings = _Warnings()
+        warnings.SetAsGlobalITKLogger()
+        sitk.ProcessObject.SetGlobalWarningDisplay(True)  # whatever the parent has chosen
+        transform = sitk.ReadTransform(path)
+        if MORE_THAN_ONE in warnings.text:
+            raise ValueError(f"{path} holds several separate transforms: save them as one composite transform (.h5).")
     except RuntimeError as error:
         if "allocate" in str(error) or "bad_alloc" in str(error):
             raise MemoryError from error

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -113,3 +115,29 @@ def test_every_writer_notices_a_full_disk_and_leaves_nothing(tmp_path: Path, nam
         with pytest.raises(OSError, match=r"could not be written \(.*\): check free space"), room_for(room):
             WRITERS[name](path)
         assert {p.name for p in tmp_path.iterdir()} <= {"source"}, f"{room} of {size} bytes"
+
+
+FULL_DISK = """
+import sys
+from test_atomic import FIELD, room_for
+from SpatialRegularizationLib.io.transforms import write_transform
+try:
+    with room_for(5000):
+        write_transform(sys.argv[1], FIELD)
+except OSError as error:
+    print(error)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a limit of file sizes")
+def test_a_process_that_met_a_full_disk_ends_in_peace(tmp_path: Path) -> None:
+    places = os.pathsep.join([str(Path(__file__).parent), str(Path(physical.__file__).parent), *filter(None, sys.path)])
+    done = subprocess.run(
+        [sys.executable, "-c", FULL_DISK, str(tmp_path / "t.h5")],
+        env=os.environ | {"PYTHONPATH": places},
+        capture_output=True,
+        text=True,
+    )
+    assert "could not be written" in done.stdout, done.stderr
+    assert done.returncode == 0  # HDF5 keeps what it could not write, and crashed here at exit
+    assert list(tmp_path.iterdir()) == []
