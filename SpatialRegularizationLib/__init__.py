@@ -59,13 +59,13 @@ _HOME = {
     "load_model": "zoo.card",
     "save_model": "zoo.card",
     "PairSession": "registration.session",
-    "resample": "registration.resample",
-    "transform_points": "registration.mapping",
+    "resample": "transforms.resample",
+    "transform_points": "transforms.mapping",
     "read_volume": "io.volumes",
     "write_volume": "io.volumes",
     "read_transform": "io.transforms",
     "write_transform": "io.transforms",
-    "write_result": "io.results",
+    "write_result": "report.results",
 }
 """Public name → the module that holds it."""
 

@@ -13,9 +13,8 @@ import traceback
 from collections.abc import Callable, Sequence
 from importlib import import_module
 
-from .commands.console import Console, UsageError, one_sentence
+from .commands.console import Console, UsageError, one_sentence, open_streams
 from .commands.options import parse
-from .commands.streams import open_streams
 from .io.signals import interrupted_code, signals_raise
 
 
@@ -43,7 +42,8 @@ def _run(arguments: list[str], console: Console) -> int:
     try:
         _check_current_folder()
         options = parse(arguments)
-        command = import_module(f".commands.{options.name}", __package__)
+        place = ".worker.server" if options.name == "worker" else f".commands.{options.name}"
+        command = import_module(place, __package__)
         return command.run(options, console, arguments)
     except UsageError as error:
         return _failed(console, error, 2, debug=debug)

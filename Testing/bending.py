@@ -14,8 +14,8 @@ import physical
 import torch
 
 from SpatialRegularizationLib.geometry import Grid, SpatialTransform, Volume
-from SpatialRegularizationLib.registration.mapping import transform_points
 from SpatialRegularizationLib.registration.settings import RegistrationSettings
+from SpatialRegularizationLib.transforms.mapping import transform_points
 
 BODY_MM = 40.0
 FAST = RegistrationSettings(

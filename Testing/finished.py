@@ -6,9 +6,9 @@ import numpy as np
 import torch
 
 from SpatialRegularizationLib.geometry import DisplacementField, Grid, SpatialTransform, Volume
-from SpatialRegularizationLib.registration.resample import resample
 from SpatialRegularizationLib.registration.result import Figures, LevelHistory, Registration
 from SpatialRegularizationLib.registration.settings import RegistrationSettings
+from SpatialRegularizationLib.transforms.resample import resample
 
 IDENTITY = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
 

@@ -15,9 +15,10 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from SpatialRegularizationLib.io import claims, result_folder
-from SpatialRegularizationLib.io.result_folder import FILES, OPTIONAL_FILES, REPORT, claimed_folder, replaced
+from SpatialRegularizationLib.io import claims
 from SpatialRegularizationLib.io.signals import Interrupted, signals_raise
+from SpatialRegularizationLib.report import result_folder
+from SpatialRegularizationLib.report.result_folder import FILES, OPTIONAL_FILES, REPORT, claimed_folder, replaced
 
 STEPS = ("open", "os.rename", "os.mkdir", "os.rmdir", "os.remove", "os.chmod", "os.listdir", "shutil.rmtree", "ctypes.dlsym")
 """Audit events of Python that count as a step."""

@@ -22,10 +22,10 @@ from SpatialRegularizationLib.integrators.scaling_and_squaring import integrate_
 from SpatialRegularizationLib.models.base import Hyperparameter, Prediction, RegistrationModel
 from SpatialRegularizationLib.objective import Objective
 from SpatialRegularizationLib.priors.beta import BetaPrior
-from SpatialRegularizationLib.registration.model_grid import letters_of
 from SpatialRegularizationLib.regularizers.diffusion import WeightedDiffusion
 from SpatialRegularizationLib.similarity.lncc import Lncc
 from SpatialRegularizationLib.zoo.card import ModelCard
+from SpatialRegularizationLib.zoo.training_grid import letters_of
 
 
 @dataclass(frozen=True)

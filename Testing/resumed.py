@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from SpatialRegularizationLib.registration.result import Progress
+from SpatialRegularizationLib.registration.progress import Progress
 from SpatialRegularizationLib.training.checkpoints import LAST
 
 

@@ -16,9 +16,9 @@ import torch
 from command_line import GRID, QUICK, REPOSITORY, blob, register, run, the_sentence
 
 from SpatialRegularizationLib.geometry import Volume
-from SpatialRegularizationLib.io.result_folder import FILES
 from SpatialRegularizationLib.io.volumes import write_volume
 from SpatialRegularizationLib.registration.presets import PRESETS
+from SpatialRegularizationLib.report.result_folder import FILES
 
 OPTIONS = [
     *("preset", "prior", "lambda-max", "alpha-prime", "lambda-mean", "sigma-prime", "similarity", "affine", "initial"),

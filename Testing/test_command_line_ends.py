@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from command_line import QUICK, REPOSITORY, register, run, the_sentence
 
-from SpatialRegularizationLib.io.result_folder import FILES, read_report
+from SpatialRegularizationLib.report.result_folder import FILES, read_report
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="closed and full streams are a Unix notion")
 FULL = pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is always full")

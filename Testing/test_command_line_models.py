@@ -12,9 +12,9 @@ import torch
 from known_model import card_of
 
 from SpatialRegularizationLib.__main__ import main
-from SpatialRegularizationLib.io.result_folder import FILES
 from SpatialRegularizationLib.io.volumes import write_volume
 from SpatialRegularizationLib.models.catalogue import build_model
+from SpatialRegularizationLib.report.result_folder import FILES
 from SpatialRegularizationLib.zoo.card import save_model
 
 GRID = physical.grid("LIA", shape=(32, 32, 32), spacing=(3.0, 3.0, 3.0))

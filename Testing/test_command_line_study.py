@@ -11,8 +11,8 @@ from command_line import GRID, POINTS, REPOSITORY, STEPS, run, the_sentence
 from known_model import card_of
 
 from SpatialRegularizationLib.commands.study import pairs_of, settings_of
-from SpatialRegularizationLib.evaluation.study.settings import FILES, StudySettings
 from SpatialRegularizationLib.io.points import write_points
+from SpatialRegularizationLib.studies.settings import FILES, StudySettings
 from SpatialRegularizationLib.training.config_file import read_config
 
 LEVELS = [[2, 2, 3]]

@@ -11,9 +11,9 @@ from shippable import complete_card, tiny_model
 
 from SpatialRegularizationLib.__main__ import main
 from SpatialRegularizationLib.models.catalogue import build_model
+from SpatialRegularizationLib.training.shipping import ship_model
 from SpatialRegularizationLib.zoo.card import ModelCard, save_model, sha256_of
 from SpatialRegularizationLib.zoo.folder import ENVIRONMENT, zoo_folder
-from SpatialRegularizationLib.zoo.shipping import ship_model
 
 
 @pytest.fixture(autouse=True)

@@ -177,7 +177,7 @@ def test_library_panel_and_resources_land_where_slicer_looks_for_them(installed:
         "SpatialRegularization.py",
         "SpatialRegularizationGui/widget.py",
         "SpatialRegularizationLib/__init__.py",
-        "SpatialRegularizationLib/evaluation/report.html",
+        "SpatialRegularizationLib/report/report.html",
         "SpatialRegularizationLib/zoo/manifest.json",
         "Resources/UI/SpatialRegularization.ui",
         "Resources/Icons/SpatialRegularization.png",
@@ -210,7 +210,7 @@ sys.path.insert(0, sys.argv[1])
 import SpatialRegularizationLib
 assert pathlib.Path(SpatialRegularizationLib.__file__).is_relative_to(sys.argv[1]), SpatialRegularizationLib.__file__
 from SpatialRegularizationLib import PRESETS, register, write_result
-from SpatialRegularizationLib.evaluation.phantom import two_subjects
+from SpatialRegularizationLib.phantoms.heads import two_subjects
 from SpatialRegularizationLib.__main__ import main
 pair = two_subjects((24, 28, 24))
 quick = dataclasses.replace(PRESETS["brain-mri"], affine="none", levels=((2, 4, 2),))

@@ -14,10 +14,10 @@ import pytest
 import torch
 from worker_talk import GRID, SECONDS, SETTINGS, Conversation
 
-from SpatialRegularizationLib.commands.worker import Worker
-from SpatialRegularizationLib.commands.worker_arrays import SLOTS, ArrayFiles
-from SpatialRegularizationLib.commands.worker_messages import KEYS, LONGEST, MessageError, parse_request
-from SpatialRegularizationLib.io.result_folder import FILES
+from SpatialRegularizationLib.report.result_folder import FILES
+from SpatialRegularizationLib.worker.arrays import SLOTS, ArrayFiles
+from SpatialRegularizationLib.worker.messages import KEYS, LONGEST, MessageError, parse_request
+from SpatialRegularizationLib.worker.server import Worker
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -239,7 +239,7 @@ def test_array_files_keep_their_content_for_two_further_answers(tmp_path: Path) 
 
 
 def test_every_request_of_the_protocol_document_is_known() -> None:
-    document = (REPOSITORY / "SpatialRegularizationLib" / "commands" / "worker_protocol.md").read_text(encoding="utf-8")
+    document = (REPOSITORY / "SpatialRegularizationLib" / "worker" / "protocol.md").read_text(encoding="utf-8")
     for kind, keys in KEYS.items():
         assert f"**{kind}**" in document
         assert all(f"`{key}`" in document for key in keys if key != "id")

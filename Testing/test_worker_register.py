@@ -17,15 +17,16 @@ import pytest
 import torch
 from worker_talk import GRID, SECONDS, SETTINGS, Conversation
 
-from SpatialRegularizationLib.commands import worker_jobs, worker_register
 from SpatialRegularizationLib.commands.console import is_memory_error
-from SpatialRegularizationLib.commands.worker import PROTOCOL, Worker, devices
 from SpatialRegularizationLib.geometry import Volume
 from SpatialRegularizationLib.io.points import write_points
-from SpatialRegularizationLib.io.result_folder import FILES
 from SpatialRegularizationLib.io.volumes import read_volume, write_volume
 from SpatialRegularizationLib.registration.register import register
 from SpatialRegularizationLib.registration.settings import RegistrationSettings
+from SpatialRegularizationLib.report.result_folder import FILES
+from SpatialRegularizationLib.worker import jobs as worker_jobs
+from SpatialRegularizationLib.worker import register as worker_register
+from SpatialRegularizationLib.worker.server import PROTOCOL, Worker, devices
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 MANY_STEPS = SETTINGS | {"levels": [[1, 1, 10_000]], "tolerance": 0.0}
@@ -228,7 +229,7 @@ def test_a_model_is_read_once_for_many_requests(folder: Path, monkeypatch: pytes
 
 
 def _request(kind: str, values: dict[str, Any]) -> Any:
-    from SpatialRegularizationLib.commands.worker_messages import parse_request
+    from SpatialRegularizationLib.worker.messages import parse_request
 
     return parse_request(json.dumps({kind: values}).encode())
 

@@ -13,9 +13,9 @@ import physical
 import torch
 from known_model import card_of
 
-from SpatialRegularizationLib.commands.worker import Worker
 from SpatialRegularizationLib.io.volumes import write_volume
 from SpatialRegularizationLib.models.catalogue import build_model, describe
+from SpatialRegularizationLib.worker.server import Worker
 from SpatialRegularizationLib.zoo.card import save_model
 
 GRID = physical.grid("LIA", shape=(32, 32, 32), spacing=(3.0, 3.0, 3.0))

@@ -1,6 +1,6 @@
 """Register two synthetic heads and leave the result folder, with its report, in demo-result/.
 
-Run it through `python3 scripts/start.py demo`. The heads are procedural (`evaluation/phantom.py`): of no person, and
+Run it through `python3 scripts/start.py demo`. The heads are procedural (`phantoms/heads.py`): of no person, and
 no measure of accuracy on patients. A second pair has a known deformation, so that the error is stated in millimeters.
 Where the network for heads is installed, it registers the same images in one pass, and demo-result/side-by-side.html shows
 both answers next to each other; its own result folder is demo-result/network/.
@@ -22,15 +22,17 @@ os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 from torch import Tensor
 
 from SpatialRegularizationLib.commands.console import Console
-from SpatialRegularizationLib.evaluation.phantom import LABELS, PhantomPair, known_deformation, two_subjects
-from SpatialRegularizationLib.evaluation.side_by_side import side_by_side_html
+from SpatialRegularizationLib.geometry.companions import Companions
+from SpatialRegularizationLib.io.atomic import write_text
 from SpatialRegularizationLib.io.claims import TakenError, claimed
-from SpatialRegularizationLib.io.results import write_result, write_text
 from SpatialRegularizationLib.io.volumes import write_volume
+from SpatialRegularizationLib.phantoms.heads import LABELS, PhantomPair, known_deformation, two_subjects
 from SpatialRegularizationLib.registration.presets import preset_settings
 from SpatialRegularizationLib.registration.register import register
-from SpatialRegularizationLib.registration.resample import total_displacement
-from SpatialRegularizationLib.registration.result import Companions, Registration
+from SpatialRegularizationLib.registration.result import Registration
+from SpatialRegularizationLib.report.results import write_result
+from SpatialRegularizationLib.report.side_by_side import side_by_side_html
+from SpatialRegularizationLib.transforms.resample import total_displacement
 from SpatialRegularizationLib.zoo.folder import installed
 
 OUT = Path(__file__).resolve().parent.parent / "demo-result"

@@ -24,16 +24,16 @@ import numpy as np
 import torch
 from synthesis_pictures import section
 
-from SpatialRegularizationLib.evaluation.pixels import GRAY, WEIGHT, ColorMap, encode_png, indices
 from SpatialRegularizationLib.geometry.transform import SpatialTransform
 from SpatialRegularizationLib.geometry.volume import Volume
 from SpatialRegularizationLib.io.atomic import atomic_path
 from SpatialRegularizationLib.io.volumes import read_volume
 from SpatialRegularizationLib.registration.presets import preset_settings
 from SpatialRegularizationLib.registration.register import register
-from SpatialRegularizationLib.registration.resample import resample
 from SpatialRegularizationLib.registration.result import Registration
 from SpatialRegularizationLib.regularizers.diffusion import gradient_energy
+from SpatialRegularizationLib.report.pixels import GRAY, WEIGHT, ColorMap, encode_png, indices
+from SpatialRegularizationLib.transforms.resample import resample
 from SpatialRegularizationLib.zoo.card import load_model
 
 OUT = Path(__file__).resolve().parent.parent / "Resources" / "Screenshots"

@@ -59,7 +59,7 @@ def registered(host: Any, shape: tuple[int, int, int]) -> Any:
     from SpatialRegularizationGui.logic import RegistrationLogic
     from SpatialRegularizationGui.scene import Image, set_image
 
-    from SpatialRegularizationLib.evaluation.phantom import two_subjects
+    from SpatialRegularizationLib.phantoms.heads import two_subjects
 
     pair = two_subjects(shape)
     nodes = []
@@ -157,7 +157,7 @@ def small_png(picture: np.ndarray, count: int) -> bytes:
     import vtk
     from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 
-    from SpatialRegularizationLib.evaluation.pixels import encode_png
+    from SpatialRegularizationLib.report.pixels import encode_png
 
     rows, columns, _ = picture.shape
     image = vtk.vtkImageData()

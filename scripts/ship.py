@@ -28,9 +28,9 @@ from SpatialRegularizationLib.models.catalogue import build_model
 from SpatialRegularizationLib.training.config_file import read_config
 from SpatialRegularizationLib.training.outcome import BEST
 from SpatialRegularizationLib.training.run_record import run_record
+from SpatialRegularizationLib.training.shipping import Shipment, ship_model
 from SpatialRegularizationLib.zoo.card import ModelCard, load_model
 from SpatialRegularizationLib.zoo.record import StudyRecord, study_record
-from SpatialRegularizationLib.zoo.shipping import Shipment, ship_model
 
 CARDS = Path(__file__).resolve().parent / "cards.yaml"
 SAID = ("purpose", "intended_use", "license", "citation", "data", "limits")

@@ -17,17 +17,17 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import numpy as np
 import torch
 
-from SpatialRegularizationLib.evaluation.phantom import two_subjects
-from SpatialRegularizationLib.evaluation.pixels import GRAY, encode_png, indices
 from SpatialRegularizationLib.io.atomic import atomic_path
 from SpatialRegularizationLib.io.volumes import read_volume
-from SpatialRegularizationLib.registration.model_grid import TrainingLattice
+from SpatialRegularizationLib.phantoms.heads import two_subjects
+from SpatialRegularizationLib.report.pixels import GRAY, encode_png, indices
 from SpatialRegularizationLib.training.draws import Draws
 from SpatialRegularizationLib.training.lists import read_list
 from SpatialRegularizationLib.training.settings import TrainingSettings
 from SpatialRegularizationLib.training.shapes import random_shapes
 from SpatialRegularizationLib.training.synthesis import Synthesizer
 from SpatialRegularizationLib.training.synthesis_settings import SynthesisSettings
+from SpatialRegularizationLib.zoo.training_grid import TrainingLattice
 
 ROOT = Path(__file__).resolve().parent.parent
 TILE, GAP = 112, 2

@@ -273,7 +273,7 @@ class InProcessChannel:
     def start(self, command: Command, callbacks: Callbacks) -> None:
         """Import the library; raises OSError where that fails."""
         try:
-            from SpatialRegularizationLib.commands.worker import Worker
+            from SpatialRegularizationLib.worker.server import Worker
         except ImportError as error:
             raise OSError(f"The library cannot be imported ({error})") from error
         self._callbacks, self._worker = callbacks, Worker(_Answers(self.receive))

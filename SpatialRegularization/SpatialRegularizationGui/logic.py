@@ -162,7 +162,7 @@ class RegistrationLogic:
         Args:
             action: "import", "fetch" or "remove".
             what: path of a file, or name of a model.
-            choices: of an import or fetch, see `commands/worker_protocol.md`.
+            choices: of an import or fetch, see `worker/protocol.md`.
         """
         self._must_be_idle()
         values = {"action": action, "what": str(what), "choices": choices}

@@ -8,7 +8,7 @@ from typing import Any
 
 import slicer
 
-from SpatialRegularizationLib.evaluation.pixels import DIFFERENCE, GRAY, VOLUME_CHANGE, WEIGHT, ColorMap
+from SpatialRegularizationLib.report.pixels import DIFFERENCE, GRAY, VOLUME_CHANGE, WEIGHT, ColorMap
 
 LENGTH = ColorMap(("#0b0924", "#4a1079", "#a5317e", "#f1605d", "#fec287", "#fcfdbf"))
 """For lengths: lightness only rises, and no color is that of λ."""

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from SpatialRegularizationLib.evaluation.lengths import LengthUnit
-from SpatialRegularizationLib.evaluation.verdicts import SIMILARITY_NAMES
+from SpatialRegularizationLib.report.lengths import LengthUnit
+from SpatialRegularizationLib.report.verdicts import SIMILARITY_NAMES
 
 
 @dataclass(frozen=True)

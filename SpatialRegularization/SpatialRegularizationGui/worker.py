@@ -1,6 +1,6 @@
 """The persistent worker process as the rest of the panel sees it: requests go in, answers come back, and it can be stopped.
 
-    logic ─▶ Worker.submit(kind, values, answer) ─▶ channel ─▶ spatialreg worker      (commands/worker_protocol.md)
+    logic ─▶ Worker.submit(kind, values, answer) ─▶ channel ─▶ spatialreg worker      (worker/protocol.md)
           ◀─────────── answer(event) ◀───────────────┘
 
 It starts at the first request, or before when a request is to be expected, and again after it was stopped or has died.

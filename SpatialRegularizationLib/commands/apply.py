@@ -7,9 +7,9 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from ..io.apply import apply_transform_file
 from ..io.atomic import followed
 from ..io.claims import TakenError, claimed
-from ..registration.apply import apply_transform_file
 from .console import Console, UsageError, silent_libraries
 
 

@@ -16,14 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..io.atomic import write_text
 from ..io.claims import TakenError, claimed
-from ..io.result_folder import check_destination, claimed_folder, read_report
-from ..io.results import write_text
+from ..report.result_folder import check_destination, claimed_folder, read_report
 from .console import Console, UsageError, one_sentence
-from .job import Job, check_pairs, settings_from
 from .model_choice import model_choice
 from .options import INPUTS
-from .pair import check_device, perform
+from .pair import Job, check_device, check_pairs, perform, settings_from
 from .pair_list import PairLine, read_pair_list
 
 FIGURES = {

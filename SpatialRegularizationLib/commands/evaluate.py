@@ -13,19 +13,20 @@ from typing import Any
 
 import torch
 
-from ..evaluation.measure import measure
-from ..evaluation.summary import plain, versions
-from ..evaluation.verdicts import figures_of
 from ..geometry.volume import Volume
+from ..images.lost_voxels import check_companions
+from ..images.usable import usable_pair
+from ..io.atomic import write_text
 from ..io.companions import read_companions
-from ..io.results import write_text
 from ..io.transforms import read_transform
 from ..io.volumes import read_volume
-from ..registration.scores import check_companions, peak_memory_mb
-from ..registration.usable import usable_pair
+from ..measures.figures import measure
+from ..measures.memory import peak_memory_mb
+from ..report.summary import plain, versions
+from ..report.verdicts import figures_of
 from .apply import own_file, transform_file
 from .console import Console, UsageError
-from .job import check_pairs
+from .pair import check_pairs
 from .study import run_study_file
 
 DEFAULT_WINDOW = 9

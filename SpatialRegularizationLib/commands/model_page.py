@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-from ..evaluation.page import Card, Page, Section, pairs
 from ..models.base import RegistrationModel
-from ..training.tuning.drawings import Axis, Chart
-from ..training.tuning.ranges import Range
+from ..report.page import Card, Page, Section, pairs
+from ..tuning.drawings import Axis, Chart
+from ..tuning.ranges import Range
 from ..zoo.card import ModelCard
 from ..zoo.record import StudyRecord, TrainingRecord
 from .model_words import card_rows, duration_words, lattice_words, study_rows, study_title

@@ -8,8 +8,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ..io.results import write_text
-from ..registration.result import Progress
+from ..io.atomic import write_text
+from ..registration.progress import Progress
 from ..zoo.card import ModelCard, load_model, read_card
 from ..zoo.fetch import fetch_model
 from ..zoo.folder import installed, is_shipped, locate, zoo_folder

@@ -11,9 +11,8 @@ from typing import IO, NoReturn
 from .. import __version__
 from ..registration.presets import DETAILS
 from ..registration.settings import RegistrationSettings
-from .console import UsageError
+from .console import Stream, UsageError
 from .models_options import add_models
-from .streams import Stream
 from .study_options import STUDY_HELP, add_study_options
 from .train_options import add_train
 from .tune_options import add_sweep, add_tune
@@ -234,7 +233,7 @@ def _add_worker(commands: argparse._SubParsersAction) -> None:
         help="hold a model and a pair, and answer requests: JSON lines in and out",
         description="Hold a model and a pair and answer requests quickly, one JSON object per line in and out,\n"
         'for example {"predict": {"alpha_prime": 0.1}, "id": 1}. The protocol is SpatialRegularizationLib/commands/\n'
-        "worker_protocol.md. Ends with standard input.",
+        "protocol.md. Ends with standard input.",
     )
     parser.add_argument(
         "--attached",

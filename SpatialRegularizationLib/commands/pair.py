@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import torch
 
-from ..evaluation.summary import summary
 from ..io.companions import read_companions
-from ..io.result_folder import check_destination, claimed_folder
-from ..io.results import write_result
+from ..io.stamps import stamp_of
 from ..io.transforms import read_transform
 from ..io.volumes import read_volume
 from ..registration.choices import chosen_device
+from ..registration.presets import preset_settings
 from ..registration.register import register
+from ..registration.settings import RegistrationSettings, setting_names
+from ..report.result_folder import check_destination, claimed_folder
+from ..report.results import write_result
+from ..report.summary import summary
 from .console import Console, UsageError, silent_libraries
-from .job import Job
+from .model_choice import ModelChoice, model_choice
+from .options import INPUTS
 
 
 @contextlib.contextmanager
@@ -72,3 +79,121 @@ def perform(job: Job, console: Console, command: str, *, force: bool, debug: boo
     with silent_libraries(debug=debug):
         write_result(job.out, registration, command, overwrite=force, companions=companions, about=about)
     return summary(registration, command) | about
+
+
+BELONGS_TO = {
+    "alpha_prime": ("prior", "beta"),
+    "lambda_mean": ("prior", "gaussian"),
+    "sigma_prime": ("prior", "gaussian"),
+    "lncc_window": ("similarity", "lncc"),
+}
+"""Options without effect unless another one has a certain value."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A pair, its files and its settings.
+
+    Args:
+        fixed, moving: image files or DICOM folders.
+        out: folder of the result.
+        settings: how to register.
+        inputs: paths of `INPUTS` and "initial", those that were given.
+        name: what to call the pair.
+        model: the network that answers, or None for the per-pair mode.
+    """
+
+    fixed: Path
+    moving: Path
+    out: Path
+    settings: RegistrationSettings
+    inputs: dict[str, Path] = field(default_factory=dict)
+    name: str = ""
+    model: ModelChoice | None = None
+
+    @property
+    def title(self) -> str:
+        """The heading of the report."""
+        return f"{self.name + ': ' if self.name else ''}{self.moving.name} to {self.fixed.name}"
+
+    def identity(self) -> dict[str, Any]:
+        """What was asked for, as it stands in report.json under "job": equal for a repetition, unequal otherwise."""
+        files = {"fixed": self.fixed, "moving": self.moving} | self.inputs
+        model = {}
+        if self.model is not None:
+            files["model"] = self.model.path
+            model = {"model": self.model.values()}
+        return model | {"settings": self.settings.to_dict(), "inputs": {name: stamp_of(path) for name, path in files.items()}}
+
+
+def job_from(options: argparse.Namespace) -> Job:
+    """The job of a command line with one pair.
+
+    Raises:
+        UsageError: images are missing, or a setting is out of range.
+    """
+    if options.fixed is None or options.moving is None:
+        raise UsageError("Two images are needed, FIXED and MOVING: see 'spatialreg register --help'.")
+    inputs = {name: Path(value) for name in (*INPUTS, "initial") if (value := getattr(options, name))}
+    check_pairs(inputs)
+    settings = settings_from(vars(options), options.preset)
+    model = model_choice(options)
+    return Job(Path(options.fixed), Path(options.moving), Path(options.out), settings, inputs, model=model)
+
+
+def settings_from(options: Mapping[str, Any], preset: str) -> RegistrationSettings:
+    """The preset with the options that were given.
+
+    Raises:
+        UsageError: unknown preset, value out of range, or an option without effect.
+    """
+    given = {name: options[name] for name in setting_names() if options.get(name) is not None}
+    try:
+        base = preset_settings(preset)
+        if options.get("iterations"):
+            given["levels"] = _levels(base, options["iterations"])
+        settings = replace(base, **given)
+    except UsageError:
+        raise
+    except ValueError as error:
+        raise UsageError(_as_options(str(error), given)) from error
+    for name, (other, value) in BELONGS_TO.items():
+        if name in given and getattr(settings, other) != value:
+            raise UsageError(
+                f"{_flag(name)} has an effect with {_flag(other)} {value} only, and it is {getattr(settings, other)}: "
+                f"leave it out, or choose {_flag(other)} {value}."
+            )
+    return settings
+
+
+def check_pairs(inputs: Mapping[str, Path]) -> None:
+    """Label maps and points are of use on both sides only.
+
+    Raises:
+        UsageError: one side is missing.
+    """
+    for kind in ("labels", "points"):
+        given = [side for side in ("fixed", "moving") if f"{side}_{kind}" in inputs]
+        if len(given) == 1:
+            missing = "moving" if given == ["fixed"] else "fixed"
+            if kind == "labels" and missing == "fixed":
+                continue  # labels of the moving image alone are carried along
+            raise UsageError(f"--{given[0]}-{kind} needs --{missing}-{kind} to compare with: give both or neither.")
+
+
+def _levels(base: RegistrationSettings, steps: tuple[int, ...]) -> tuple[tuple[int, int, int], ...]:
+    if len(steps) != len(base.levels):
+        raise UsageError(f"--iterations needs {len(base.levels)} numbers for this preset, got {len(steps)}.")
+    return tuple((image, velocity, n) for (image, velocity, _), n in zip(base.levels, steps, strict=True))
+
+
+def _as_options(message: str, given: Mapping[str, Any]) -> str:
+    for name in sorted(given, key=len, reverse=True):
+        message = message.replace(name, _flag(name))
+    return message
+
+
+def _flag(name: str) -> str:
+    return {"working_spacing_mm": "--working-spacing", "levels": "--iterations", "refine_steps": "--refine"}.get(
+        name, "--" + name.replace("_", "-")
+    )

@@ -7,11 +7,10 @@ import shlex
 from collections.abc import Sequence
 from typing import Any
 
-from ..evaluation.verdicts import figures_of
+from ..report.verdicts import figures_of
 from .batch import run_table
 from .console import Console, UsageError
-from .job import Job, job_from
-from .pair import check_device, folder_of, perform
+from .pair import Job, check_device, folder_of, job_from, perform
 
 
 def run(options: argparse.Namespace, console: Console, arguments: Sequence[str]) -> int:

@@ -10,20 +10,20 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..evaluation.page import Section
-from ..evaluation.study.lines import Lines
-from ..evaluation.study.methods import START
-from ..evaluation.study.pairs import StudyImage, StudyPair, random_pairs
-from ..evaluation.study.report import study_html
-from ..evaluation.study.results import StudyResults
-from ..evaluation.study.run import Observer, run_study
-from ..evaluation.study.settings import FILES, StudySettings
-from ..evaluation.study.tables import COLUMNS, digits_of, measurements_csv, plain_values, summary_csv
-from ..io.results import write_text
+from ..io.atomic import write_text
+from ..report.page import Section
+from ..studies.lines import Lines
+from ..studies.methods import START
+from ..studies.pairs import StudyImage, StudyPair, random_pairs
+from ..studies.report import study_html
+from ..studies.results import StudyResults
+from ..studies.run import Observer, run_study
+from ..studies.settings import FILES, StudySettings
+from ..studies.tables import COLUMNS, digits_of, measurements_csv, plain_values, summary_csv
 from ..training.config_file import read_config
 from ..training.lists import read_list
-from ..training.tuning.sweep import read_sweep
-from ..training.tuning.sweep_report import sweep_section
+from ..tuning.sweep import read_sweep
+from ..tuning.sweep_report import sweep_section
 from ..zoo.folder import PARAMETERS
 from .console import Console, UsageError, one_sentence
 from .pair import check_device

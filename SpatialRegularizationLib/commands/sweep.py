@@ -9,15 +9,15 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..io.results import write_text
+from ..io.atomic import write_text
 from ..registration.choices import chosen_device
 from ..registration.network import Network, lattice_of, network_of
 from ..training.data import Data, load_data
 from ..training.pairs import find_atlas, validation_pairs
 from ..training.settings import TrainingSettings
-from ..training.tuning.ranges import Range
-from ..training.tuning.sweep import SweepRecord, SweepSettings, sweep, sweep_ranges
-from ..training.tuning.sweep_report import TITLES, sweep_report_html
+from ..tuning.ranges import Range
+from ..tuning.sweep import SweepRecord, SweepSettings, sweep, sweep_ranges
+from ..tuning.sweep_report import TITLES, sweep_report_html
 from .console import Console, UsageError
 from .tune import range_of
 

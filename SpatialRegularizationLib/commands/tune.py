@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ..io.atomic import write_text
 from ..io.claims import claimed
-from ..io.results import write_text
-from ..training.tuning.report import tune_report_html
-from ..training.tuning.settings import TuningSettings
-from ..training.tuning.study import read_study, run_study
-from ..training.tuning.trials import COMPLETED, PRUNED, StudyRecord
+from ..tuning.report import tune_report_html
+from ..tuning.settings import TuningSettings
+from ..tuning.study import read_study, run_study
+from ..tuning.trials import COMPLETED, PRUNED, StudyRecord
 from .console import Console, UsageError
 from .tune_search import search_of
 

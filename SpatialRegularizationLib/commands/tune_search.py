@@ -8,24 +8,23 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from ..declaration import refuse_unknown
 from ..io.companions import read_companions
 from ..io.transforms import read_transform
 from ..io.volumes import read_volume
 from ..models.catalogue import build_model
-from ..registration.result import Monitor
-from ..registration.setting_fields import refuse_unknown
+from ..registration.progress import Monitor
 from ..registration.settings import setting_names
 from ..training.settings import TrainingSettings
-from ..training.tuning.per_pair import DICE, TRE, TUNABLE, TunedPair, per_pair_objective
-from ..training.tuning.ranges import Range
-from ..training.tuning.settings import TuningSettings
-from ..training.tuning.study import Objective
-from ..training.tuning.study_settings import StudySettings
-from ..training.tuning.trainings import TunedTraining
+from ..tuning.per_pair import DICE, TRE, TUNABLE, TunedPair, per_pair_objective
+from ..tuning.ranges import Range
+from ..tuning.settings import TuningSettings
+from ..tuning.study import Objective
+from ..tuning.study_settings import StudySettings
+from ..tuning.trainings import TunedTraining
 from .batch import read_table
 from .console import Console
-from .job import BELONGS_TO, Job
-from .pair import check_device
+from .pair import BELONGS_TO, Job, check_device
 
 MACHINE = ("device", "threads")
 """Settings that do not make another study."""

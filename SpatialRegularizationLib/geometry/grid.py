@@ -147,3 +147,7 @@ class Grid:
             return False
         corners = np.array(np.meshgrid(*[(0, n - 1) for n in self.shape], indexing="ij")).reshape(self.dimension, -1).T
         return bool(np.abs(other.point_to_index(self.index_to_point(corners)) - corners).max() <= tolerance)
+
+    def describe(self) -> str:
+        """For people: "64 x 64 x 48 voxels of 1 x 1 x 1.5 mm"."""
+        return f"{' x '.join(map(str, self.shape))} voxels of {' x '.join(f'{s:.3g}' for s in self.spacing)} mm"

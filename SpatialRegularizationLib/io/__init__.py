@@ -1,1 +1,1 @@
-"""Files: images, transforms, points, surface models. Everything that leaves this folder is LPS millimetres."""
+"""Files of images, transforms, points and surface models; everything that leaves this folder is LPS millimeters."""

@@ -8,8 +8,12 @@ import secrets
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .itk import reason_of
+
+if TYPE_CHECKING:
+    pass
 
 
 def followed(path: str | os.PathLike) -> Path:
@@ -76,3 +80,17 @@ def _check_room(path: Path) -> None:
         os.ftruncate(file, size)
     finally:
         os.close(file)
+
+
+NAMES = "backslashreplace"
+"""How file names are written that are no UTF-8."""
+
+
+def write_text(path: str | os.PathLike, text: str) -> None:
+    """A text file (UTF-8), whole or absent; what was there before survives a failure.
+
+    Raises:
+        OSError: it cannot be written, see `atomic_path`.
+    """
+    with atomic_path(path, ".txt") as temporary:
+        temporary.write_text(text, encoding="utf-8", errors=NAMES)

@@ -14,8 +14,8 @@ import SimpleITK as sitk
 import torch
 
 from ..geometry.displacement import DisplacementField
-from ..geometry.lattice import regular_grid
-from ..registration.resample import resample_lattice
+from ..geometry.regular_grid import regular_grid
+from ..transforms.resample import resample_lattice
 from .atomic import atomic_path
 from .image_file import ImageFile
 from .itk import image_of

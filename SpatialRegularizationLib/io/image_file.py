@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..geometry.lattice import Regular, regular_grid
+from ..geometry.regular_grid import Regular, regular_grid
 
 FORMATS = "NIfTI (.nii, .nii.gz), NRRD (.nrrd, .nhdr), MetaImage (.mha, .mhd) or a DICOM folder"
 

@@ -1,7 +1,7 @@
 """Images from and to files: NIfTI, NRRD, MetaImage, DICOM series.
 
 Geometry is ITK's in every case, so that an image lies where Slicer shows it. Label maps stay integers from the file to the
-tensor; axes that are not at right angles are made so (`geometry/lattice.py`), which the notes of the volume tell.
+tensor; axes that are not at right angles are made so (`geometry/regular_grid.py`), which the notes of the volume tell.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ..geometry.grid import Grid
 from ..geometry.volume import Volume
-from ..registration.resample import resample_lattice
+from ..transforms.resample import resample_lattice
 from .atomic import atomic_path
 from .image_file import ImageFile
 from .itk import image_of

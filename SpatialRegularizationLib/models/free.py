@@ -53,6 +53,9 @@ class Free(nn.Module):
         """λ* of a velocity or displacement, on its lattice: closed form at low resolution, upsampled linearly, no gradient."""
         return low_resolution_lambda(field, self.optimal_lambda, pooling=self.lambda_pooling, spacing=self.spacing)
 
+    def keep(self, lambda_map: Tensor) -> None:
+        """Nothing is kept: λ follows from the velocity alone."""
+
     def forward(self) -> Prediction:
         return Prediction(StationaryVelocity(self.velocity), self.lambda_map(self.velocity))
 

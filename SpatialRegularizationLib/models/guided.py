@@ -63,9 +63,12 @@ class Guided(nn.Module):
 
     @torch.no_grad()
     def lambda_map(self, field: Tensor) -> Tensor:
-        """The present λ after one more relaxation towards the closed form of `field`; asked once a step."""
-        self.present_lambda = torch.lerp(self.present_lambda, self.optimal_lambda(field.detach()), self.relaxation)
-        return self.present_lambda
+        """The present λ after one more relaxation towards the closed form of `field`; `keep` makes it the present one."""
+        return torch.lerp(self.present_lambda, self.optimal_lambda(field.detach()), self.relaxation)
+
+    def keep(self, lambda_map: Tensor) -> None:
+        """The next relaxation starts from this λ (1, 1, *s)."""
+        self.present_lambda = lambda_map
 
     def forward(self) -> Prediction:
         return Prediction(StationaryVelocity(self.velocity), self.present_lambda)

@@ -66,8 +66,7 @@ class TmSpr(NetworkModel):
         self.settings = settings
 
     def lambda_scale(self, condition: Tensor | None) -> float:
-        prior = self.settings.prior
-        return prior.lambda_max if isinstance(prior, BetaPrior) else prior.lambda_mean
+        return self.settings.prior.reference
 
     def objective(self, condition: Tensor | None = None) -> Objective:
         settings = self.settings

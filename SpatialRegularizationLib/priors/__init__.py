@@ -1,1 +1,8 @@
 """-log p(λ): what is believed of the weight map, each with the closed-form λ where one exists."""
+
+from .beta import BetaPrior
+from .gaussian import GaussianPrior
+from .uniform import UniformPrior
+
+PRIORS = (BetaPrior, GaussianPrior, UniformPrior)
+"""The priors that users can choose; the first is the default."""

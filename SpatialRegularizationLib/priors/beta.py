@@ -9,15 +9,19 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
+
+from ..declaration import number
+from .prior import Prior, lambda_floor, lambda_max
 
 SMALLEST_WEIGHT = 1e-6
 
 
 @dataclass(frozen=True)
-class BetaPrior:
+class BetaPrior(Prior):
     """Power-function prior on w = λ/λmax.
 
     Args:
@@ -26,9 +30,15 @@ class BetaPrior:
         lambda_floor: smallest relative weight w that `optimal_lambda` returns, in [0, 1].
     """
 
-    lambda_max: float = 1.0
-    alpha_prime: float = 0.03
-    lambda_floor: float = 0.0
+    name: ClassVar[str] = "beta"
+    summary: ClassVar[str] = "a power of lambda / lambda-max"
+
+    lambda_max: float = lambda_max()
+    alpha_prime: float = number(
+        0.03, 0.0, 1e3, "", "beta prior: alpha - 1; larger keeps lambda nearer lambda-max, 0 switches the prior off",
+        symbol="α′", live=True, search=(0.003, 0.3),
+    )  # fmt: skip
+    lambda_floor: float = lambda_floor()
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.lambda_max) and self.lambda_max > 0):
@@ -37,6 +47,11 @@ class BetaPrior:
             raise ValueError(f"alpha_prime must be at least 0, got {self.alpha_prime}.")
         if not 0 <= self.lambda_floor <= 1:
             raise ValueError(f"lambda_floor must lie in [0, 1], got {self.lambda_floor}.")
+
+    @property
+    def reference(self) -> float:
+        """λmax."""
+        return self.lambda_max
 
     def __call__(self, lambda_map: Tensor) -> Tensor:
         w = (lambda_map / self.lambda_max).clamp(SMALLEST_WEIGHT, 1.0)

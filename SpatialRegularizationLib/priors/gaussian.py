@@ -7,13 +7,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
+from ..declaration import number
+from .prior import Prior, lambda_floor
+
 
 @dataclass(frozen=True)
-class GaussianPrior:
+class GaussianPrior(Prior):
     """Normal prior on λ around λmean, one-sided at 0.
 
     Args:
@@ -22,9 +26,17 @@ class GaussianPrior:
         lambda_floor: smallest w = λ/λmean that `optimal_lambda` returns, in [0, 1].
     """
 
-    lambda_mean: float = 1.0
-    sigma_prime: float = 0.05
-    lambda_floor: float = 0.0
+    name: ClassVar[str] = "gaussian"
+    summary: ClassVar[str] = "a normal distribution about lambda-mean"
+
+    lambda_mean: float = number(
+        1.0, 0.0, 1e3, "", "Gaussian prior: value that lambda is drawn to", symbol="λmean", live=True, search=(0.1, 10.0)
+    )
+    sigma_prime: float = number(
+        0.05, 0.0, 1e4, "", "Gaussian prior: 1/(2 sigma^2); larger keeps lambda nearer its mean",
+        symbol="σ′", offered=0.03, live=True, search=(0.003, 0.3),
+    )  # fmt: skip
+    lambda_floor: float = lambda_floor()
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.lambda_mean) and self.lambda_mean > 0):
@@ -33,6 +45,11 @@ class GaussianPrior:
             raise ValueError(f"sigma_prime must be at least 0, got {self.sigma_prime}.")
         if not 0 <= self.lambda_floor <= 1:
             raise ValueError(f"lambda_floor must lie in [0, 1], got {self.lambda_floor}.")
+
+    @property
+    def reference(self) -> float:
+        """λmean."""
+        return self.lambda_mean
 
     def __call__(self, lambda_map: Tensor) -> Tensor:
         return self.sigma_prime * (lambda_map / self.lambda_mean - 1).square().mean()

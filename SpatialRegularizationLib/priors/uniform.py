@@ -4,28 +4,39 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
+from .prior import Prior, lambda_max
+
 
 @dataclass(frozen=True)
-class UniformPrior:
-    """λ ≡ lambda_mean: plain diffusion. A point mass has no energy to speak of; 0 is returned.
+class UniformPrior(Prior):
+    """λ ≡ lambda_max: plain diffusion. A point mass has no energy to speak of; 0 is returned.
 
     Args:
-        lambda_mean: the weight, ≥ 0.
+        lambda_max: the weight, ≥ 0.
     """
 
-    lambda_mean: float = 0.1
+    name: ClassVar[str] = "uniform"
+    summary: ClassVar[str] = "one constant weight, lambda-max"
+
+    lambda_max: float = lambda_max()
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.lambda_mean) and self.lambda_mean >= 0):
-            raise ValueError(f"lambda_mean must be at least 0, got {self.lambda_mean}.")
+        if not (math.isfinite(self.lambda_max) and self.lambda_max >= 0):
+            raise ValueError(f"lambda_max must be at least 0, got {self.lambda_max}.")
+
+    @property
+    def reference(self) -> float:
+        """λmax."""
+        return self.lambda_max
 
     def __call__(self, lambda_map: Tensor) -> Tensor:
         return torch.zeros((), dtype=lambda_map.dtype, device=lambda_map.device)
 
     def optimal_lambda(self, energy: Tensor) -> Tensor:
-        """λ ≡ lambda_mean."""
-        return torch.full_like(energy, self.lambda_mean)
+        """λ ≡ lambda_max."""
+        return torch.full_like(energy, self.lambda_max)

@@ -1,1 +1,1 @@
-"""Two Volumes in, one Registration out: the maximum of the posterior for one pair."""
+"""Two Volumes in, one Registration out: prepare, start, solve, conclude."""

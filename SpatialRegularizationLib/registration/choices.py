@@ -1,27 +1,25 @@
-"""From the names in the settings to the objects that compute: the only place where a setting's name decides a class."""
+"""From the names in the settings to the objects that compute."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
-import numpy as np
 import torch
+from torch import Tensor
 
+from ..declaration import parameters_of
+from ..fields.sampling import warp
 from ..geometry.grid import Grid
-from ..geometry.volume import Volume
-from ..objective import Similarity
-from ..priors.beta import BetaPrior
-from ..priors.gaussian import GaussianPrior
-from ..priors.uniform import UniformPrior
+from ..priors import PRIORS
+from ..priors.prior import Prior
 from ..regularizers.diffusion import WeightedDiffusion
-from ..similarity.lncc import Lncc
-from ..similarity.mind import mind_ssc
-from ..similarity.mse import Mse
-from .instance import TensorPair
+from ..similarity import SIMILARITIES
+from ..similarity.similarity import Similarity
 from .settings import RegistrationSettings
-from .working_pair import working_pair
+from .working_pair import TensorPair
 
 SCORING_VOXELS = 2_000_000
 """Similarity before and after is taken on a lattice of at most about this many voxels."""
@@ -33,42 +31,49 @@ class ComputeChoices:
 
     device: torch.device
     dtype: torch.dtype
-    similarity: Similarity
-    prior: BetaPrior | GaussianPrior | UniformPrior
-    describes: bool
-    """True where descriptors of the images are compared (MIND) instead of intensities."""
+    compared: Similarity
+    """As it was chosen; its features may be descriptors of the images instead of intensities (MIND)."""
+    prior: Prior
     network_precision: str
     """Of a model's pass: "float32" or "bf16"."""
 
     @classmethod
     def of(cls, settings: RegistrationSettings) -> ComputeChoices:
         """Raises RuntimeError where the asked-for device is not there."""
-        similarities = {"lncc": Lncc(settings.lncc_window), "mse": Mse(), "mind": Mse()}
+        compared = _built(SIMILARITIES, settings.similarity, settings)
         return cls(
             chosen_device(settings.device),
             {"float32": torch.float32, "float64": torch.float64}[settings.precision],
-            similarities[settings.similarity],
+            compared,
             chosen_prior(settings),
-            settings.similarity == "mind",
             settings.network_precision,
         )
 
-    def pair(
-        self,
-        images: tuple[Volume, Volume],
-        masks: tuple[Volume | None, Volume | None],
-        grid: Grid,
-        affine: np.ndarray,
-    ) -> TensorPair:
-        """Both images on the working lattice, on the device."""
-        return working_pair(images, masks, grid, affine, device=self.device, dtype=self.dtype)
+    @property
+    def similarity(self) -> Similarity:
+        """Compares what `featured` gives."""
+        return self.compared.on_features()
+
+    @torch.no_grad()
+    def score(self, pair: TensorPair, displacement: Callable[[tuple[int, ...]], Tensor] | None = None) -> float:
+        """Similarity of the pair: 1 - D for LNCC and MIND, -D for MSE (larger is more alike).
+
+        Args:
+            pair: on the working lattice.
+            displacement: size of a lattice of this extent → u (1, 3, *size) there; None is rest.
+        """
+        pair = self.featured(pair.at_level(self.scoring_shrink(pair)))
+        shape = tuple(pair.fixed.shape[2:])
+        u = pair.fixed.new_zeros(1, 3, *shape) if displacement is None else displacement(shape)
+        distance = float(self.similarity(warp(pair.moving, u, offset=pair.offset), pair.fixed, pair.weight(u)))
+        return self.compared.exact - distance
 
     def featured(self, pair: TensorPair) -> TensorPair:
         """What the similarity compares: the images, or their descriptors."""
-        if not self.describes:
+        if self.similarity is self.compared:
             return pair
         with torch.no_grad():
-            return replace(pair, fixed=mind_ssc(pair.fixed), moving=mind_ssc(pair.moving))
+            return replace(pair, fixed=self.compared.features(pair.fixed), moving=self.compared.features(pair.moving))
 
     def regularizer(self, spacing: tuple[float, ...] | None) -> WeightedDiffusion:
         """Weighted diffusion in the physical proportions of the lattice."""
@@ -118,11 +123,12 @@ def chosen_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def chosen_prior(settings: RegistrationSettings) -> BetaPrior | GaussianPrior | UniformPrior:
-    """The hyperprior on λ with the parameters of the settings; the floor is a share of λmax (λmean)."""
-    priors = {
-        "beta": lambda: BetaPrior(settings.lambda_max, settings.alpha_prime, settings.lambda_floor),
-        "gaussian": lambda: GaussianPrior(settings.lambda_mean, settings.sigma_prime, settings.lambda_floor),
-        "uniform": lambda: UniformPrior(settings.lambda_max),
-    }
-    return priors[settings.prior]()
+def chosen_prior(settings: RegistrationSettings) -> Prior:
+    """The prior on λ with the parameters of the settings; the floor is a share of λmax (λmean)."""
+    return _built(PRIORS, settings.prior, settings)
+
+
+def _built(methods: Sequence[type], name: str, settings: RegistrationSettings) -> Any:
+    """The method of a name with its parameters from the settings."""
+    method = next(method for method in methods if method.name == name)
+    return method(**{parameter: getattr(settings, setting) for parameter, setting in parameters_of(method).items()})

@@ -2,101 +2,82 @@
 
 from __future__ import annotations
 
-import numpy as np
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
 import torch
 from torch import Tensor
 
-from ..evaluation.regularity import measure_regularity
 from ..fields.derivatives import jacobian_determinant
+from ..fields.resize import resize, resize_displacement
 from ..geometry.displacement import DisplacementField
-from ..geometry.grid import Grid
 from ..geometry.transform import SpatialTransform
 from ..geometry.volume import Volume
-from .job import Job
-from .resample import resample
-from .result import Figures, Registration
-from .round_trip import round_trip
-from .scores import landmark_scores, overlap_scores, peak_memory_mb
-from .solution import Settled, Solution
+from ..measures.memory import peak_memory_mb
+from ..measures.regularity import measure_regularity
+from ..measures.scores import landmark_scores, overlap_scores
+from ..transforms.diffeomorphism import displacement_of, displacement_without_folds, without_folds
+from ..transforms.resample import resample
+from ..transforms.stored_inverse import StoredInverse, round_trip, stored_inverse
+from .prepare import PreparedPair
+from .result import Figures, LevelHistory, Registration
 
 BEGIN, WARP = 0.86, 0.94
 """Shares of the whole job at which folds are looked for, and at which images are warped."""
 
 
-def field_grid(job: Job, grid: Grid, notes: list[str]) -> Grid:
-    """The fixed grid, or the working grid where the fixed one is too large for a field of its own."""
-    voxels = job.fixed.data[0].numel()
-    if voxels <= job.settings.max_voxels or grid.matches(job.fixed.grid):
-        return job.fixed.grid
-    notes.append(
-        f"The transform, its Jacobian and lambda are stored at the working resolution (the fixed image has {voxels} "
-        "voxels); the warped image has the full resolution of the fixed image."
-    )
-    return grid
-
-
 @torch.no_grad()
-def conclude(job: Job, solution: Solution, where: Grid, affine: np.ndarray, notes: list[str]) -> Registration:
+def conclude(prepared: PreparedPair, solution: Solution) -> Registration:
     """The registration that a solution stands for.
 
     Args:
-        job: the pair and its settings.
+        prepared: the pair.
         solution: what was found.
-        where: grid of the transform's field, see `field_grid`.
-        affine: B, 4x4.
-        notes: sentences so far; more are added.
     """
-    tell = job.reporter.tell
+    tell, where = prepared.reporter.tell, prepared.field_grid
+    fixed, moving, affine = prepared.fixed, prepared.moving, prepared.affine
     tell("removing folds", BEGIN)
-    settled = solution.settle(where.shape, lambda stage, share: tell(stage, BEGIN + (WARP - BEGIN) * share))
-    _note_folds(settled, notes)
-    u = settled.u
-    missed = round_trip(settled.inverse, u, where, job.fixed.grid)
-    u = u.cpu()
+    found = solution.fold_free(where.shape, lambda stage, share: tell(stage, BEGIN + (WARP - BEGIN) * share))
+    missed = round_trip(found.inverse, found.u, where, fixed.grid)
+    u = found.u.cpu()
     displacement = DisplacementField.from_voxels(u[0], where)
     transform = SpatialTransform(affine, displacement)
     tell("warping and scoring", WARP)
-    warped = resample(job.moving, transform, job.fixed.grid, fill=min(0.0, float(job.moving.data.min())))
+    warped = resample(moving, transform, fixed.grid, fill=min(0.0, float(moving.data.min())))
     jacobian = Volume(jacobian_determinant(u)[0], where)
-    figures = _figures(job, solution, transform, u, missed)
+    figures = _figures(prepared, solution, transform, u, missed)
     tell("done", 1.0)
     return Registration(
-        fixed=job.fixed, moving=job.moving, warped=warped, displacement=displacement,
-        inverse_transform=settled.inverse.transform(affine, where), affine=affine,
-        lambda_map=Volume(settled.lambda_map[0].cpu(), where), jacobian=jacobian,
-        history=solution.history, figures=figures, settings=job.settings, seconds=job.reporter.seconds,
-        notes=(*notes, *job.companions.notes), model=solution.model,
+        fixed=fixed, moving=moving, warped=warped, displacement=displacement,
+        inverse_transform=found.inverse.transform(affine, where), affine=affine,
+        lambda_map=Volume(found.lambda_map[0].cpu(), where), jacobian=jacobian,
+        history=solution.history, figures=figures, settings=prepared.settings, seconds=prepared.reporter.seconds,
+        notes=(*prepared.notes, *prepared.grid_notes, *solution.notes, *found.notes, *prepared.companions.notes),
+        model=solution.model,
     )  # fmt: skip
 
 
-def _note_folds(settled: Settled, notes: list[str]) -> None:
-    if settled.folded:
-        share = 100 * settled.folded / settled.u[0, 0].numel()
-        left = f"{settled.left} still fold: raise lambda-floor or lambda-max." if settled.left else "none folds now."
-        notes.append(
-            f"The deformation was smoothed around {settled.folded} voxels where it folded on the lattice ({share:.3f} %); {left}"
-        )
-
-
 def _figures(
-    job: Job, solution: Solution, transform: SpatialTransform, u: Tensor, missed: tuple[float, float]
+    prepared: PreparedPair, solution: Solution, transform: SpatialTransform, u: Tensor, missed: tuple[float, float]
 ) -> Figures:
-    identity = SpatialTransform.identity()
-    grid, moving = job.fixed.grid, job.moving.grid
-    before, after = (overlap_scores(job.companions, t, grid) for t in (identity, transform))
+    identity, companions = SpatialTransform.identity(), prepared.companions
+    grid, moving = prepared.fixed.grid, prepared.moving.grid
+    before, after = (overlap_scores(companions, t, grid) for t in (identity, transform))
     regularity = measure_regularity(u)
     return Figures(
-        seconds=job.reporter.seconds,
-        peak_memory_mb=peak_memory_mb(job.choices.device),
-        device=str(job.choices.device),
+        seconds=prepared.reporter.seconds,
+        peak_memory_mb=peak_memory_mb(prepared.choices.device),
+        device=str(prepared.choices.device),
         similarity_before=solution.similarity[0],
         similarity_after=solution.similarity[1],
         dice_before=before and before[0],
         dice_after=after and after[0],
         hd95_before_mm=before and before[1],
         hd95_after_mm=after and after[1],
-        tre_before_mm=landmark_scores(job.companions, identity, moving),
-        tre_after_mm=landmark_scores(job.companions, transform, moving),
+        tre_before_mm=landmark_scores(companions, identity, moving),
+        tre_after_mm=landmark_scores(companions, transform, moving),
         folding_percent=regularity.folding_percent,
         folding_one_sided_percent=regularity.folding_one_sided_percent,
         ndv_percent=regularity.ndv_percent,
@@ -104,3 +85,107 @@ def _figures(
         inverse_residual_p99_mm=missed[0],
         inverse_residual_mm=missed[1],
     )
+
+
+@dataclass(frozen=True)
+class FoldFree:
+    """The fields of a registration without folds, on one lattice, voxels.
+
+    Args:
+        u: (1, 3, *s).
+        inverse: of id + u, for every point of the lattice.
+        lambda_map: (1, 1, *s).
+        folded: voxels that folded before they were smoothed.
+        left: voxels that still fold.
+    """
+
+    u: Tensor
+    inverse: StoredInverse
+    lambda_map: Tensor
+    folded: int
+    left: int
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """One sentence for the report where there were folds."""
+        if not self.folded:
+            return ()
+        share = 100 * self.folded / self.u[0, 0].numel()
+        left = f"{self.left} still fold: raise lambda-floor or lambda-max." if self.left else "none folds now."
+        return (
+            f"The deformation was smoothed around {self.folded} voxels where it folded on the lattice ({share:.3f} %); {left}",
+        )
+
+
+@dataclass(frozen=True)
+class Solution(ABC):
+    """What a registration has found.
+
+    Args:
+        history: one entry per level of descent.
+        similarity: before and after.
+        model: the network it comes from, for the report; empty where none took part.
+        notes: sentences for the report about how it was found.
+    """
+
+    history: tuple[LevelHistory, ...]
+    similarity: tuple[float, float]
+    model: dict[str, Any] = field(default_factory=dict, kw_only=True)
+    notes: tuple[str, ...] = field(default=(), kw_only=True)
+
+    @abstractmethod
+    def displacement(self, shape: tuple[int, ...]) -> Tensor:
+        """u (1, 3, *shape) as found, voxels of a lattice of this size and the same extent."""
+
+    @abstractmethod
+    def fold_free(self, shape: tuple[int, ...], tell: Callable[[str, float], None]) -> FoldFree:
+        """The fields on a lattice of this size and the same extent, without folds.
+
+        Args:
+            shape: voxels along each axis.
+            tell: told the stage and the share of this work that is done, 0 to 1.
+        """
+
+
+@dataclass(frozen=True)
+class VelocitySolution(Solution):
+    """A stationary velocity (1, 3, *t), and λ (1, 1, *t) or how it follows from the velocity."""
+
+    velocity: Tensor
+    weight: Tensor | Callable[[Tensor], Tensor]
+
+    def displacement(self, shape: tuple[int, ...]) -> Tensor:
+        """u of exp(velocity)."""
+        return displacement_of(self.velocity, shape)
+
+    @torch.no_grad()
+    def fold_free(self, shape: tuple[int, ...], tell: Callable[[str, float], None]) -> FoldFree:
+        """The velocity is smoothed near folds; exp(-v) begins the inverse."""
+        velocity, u, folded, left = without_folds(self.velocity, shape, on_round=lambda n: tell("removing folds", n / 80))
+        tell("inverting", 0.5)
+        inverse = stored_inverse(u, displacement_of(-velocity, tuple(u.shape[2:])))
+        lambda_map = self.weight if isinstance(self.weight, Tensor) else self.weight(velocity)
+        return FoldFree(u, inverse, resize(lambda_map, shape), folded, left)
+
+
+@dataclass(frozen=True)
+class DisplacementSolution(Solution):
+    """A displacement (1, 3, *s), its inverse where the network knows it, and λ (1, 1, *s), all on one lattice."""
+
+    u: Tensor
+    inverse: Tensor | None
+    lambda_map: Tensor
+
+    def displacement(self, shape: tuple[int, ...]) -> Tensor:
+        """u, resized."""
+        return resize_displacement(self.u, shape)
+
+    @torch.no_grad()
+    def fold_free(self, shape: tuple[int, ...], tell: Callable[[str, float], None]) -> FoldFree:
+        """The displacement is smoothed near folds; the network's own inverse begins the inverse."""
+        u, folded, left = displacement_without_folds(
+            self.displacement(shape), on_round=lambda n: tell("removing folds", n / 80)
+        )
+        tell("inverting", 0.5)
+        start = None if self.inverse is None else resize_displacement(self.inverse, shape)
+        return FoldFree(u, stored_inverse(u, start), resize(self.lambda_map, shape), folded, left)

@@ -18,72 +18,13 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from ..fields.resize import resample_axes, resize_displacement, shrink
+from ..fields.resize import resize_displacement
 from ..fields.sampling import warp
 from ..integrators.scaling_and_squaring import integrate_velocity, steps_for
 from ..models.free import Free
 from ..models.guided import Guided
 from ..objective import Objective
-
-
-@dataclass(frozen=True)
-class TensorPair:
-    """Two images on lattices of the same voxel size.
-
-    Args:
-        fixed: (1, C, *s).
-        moving: (1, C, *t); may reach beyond the fixed lattice.
-        offset: where fixed voxel 0 lies in the moving lattice, voxels along each axis.
-        mask: (1, 1, *s), 1 where the similarity counts; None: everywhere.
-        moving_mask: (1, 1, *t), the same for the moving image, asked where a fixed voxel has been carried to.
-        extent: length of the fixed lattice between its end voxels along each axis, in any unit; None: cubic voxels.
-    """
-
-    fixed: Tensor
-    moving: Tensor
-    offset: tuple[float, ...]
-    mask: Tensor | None = None
-    moving_mask: Tensor | None = None
-    extent: tuple[float, ...] | None = None
-
-    def at_level(self, factor: float) -> TensorPair:
-        """The pair on a lattice `factor` times coarser along every axis (smoothed against aliasing)."""
-        shape = level_shape(tuple(self.fixed.shape[2:]), factor)
-        if shape == tuple(self.fixed.shape[2:]):
-            return self
-        step = tuple((n - 1) / (m - 1) if m > 1 else 1.0 for n, m in zip(self.fixed.shape[2:], shape, strict=True))
-        margin = tuple(int(o / f + 1e-9) for o, f in zip(self.offset, step, strict=True))
-        start = tuple(o - m * f for o, m, f in zip(self.offset, margin, step, strict=True))
-        count = tuple(
-            max(1, int((n - 1 - b) / f + 1e-9) + 1)
-            for n, b, f in zip(self.moving.shape[2:], start, step, strict=True)
-        )
-        moving, moving_mask = (
-            None if x is None else resample_axes(x, start, step, count) for x in (self.moving, self.moving_mask)
-        )
-        mask = None if self.mask is None else shrink(self.mask, shape)
-        offset = tuple(float(m) for m in margin)
-        return TensorPair(shrink(self.fixed, shape), moving, offset, mask, moving_mask, self.extent)
-
-    @property
-    def masked(self) -> bool:
-        """Whether the similarity counts somewhere only."""
-        return self.mask is not None or self.moving_mask is not None
-
-    @torch.no_grad()
-    def weight(self, u: Tensor) -> Tensor | None:
-        """(1, 1, *s): 1 where both masks hold once fixed voxels are carried by u (1, 3, *s); None without masks."""
-        both = self.mask
-        if self.moving_mask is not None:
-            carried = warp(self.moving_mask, u, fill=0.0, offset=self.offset)
-            both = carried if both is None else both * carried
-        return None if both is None else (both >= 0.5).to(u.dtype)
-
-
-def level_shape(shape: tuple[int, ...], factor: float) -> tuple[int, ...]:
-    """Voxels per axis on a lattice `factor` times coarser; thin axes keep at least 8 voxels (or what they have)."""
-    return tuple(min(n, max(8, round((n - 1) / factor) + 1)) for n in shape)
-
+from .working_pair import TensorPair
 
 ROUNDING = 1e-4
 """Largest difference, as a share of the image's range, that resampling in single precision may leave between equal images."""
@@ -137,7 +78,9 @@ def descend(
         u = integrate_velocity(velocity, steps=steps_for(velocity, largest_step=descent.largest_step))
         full = u if tuple(u.shape[2:]) == shape else resize_displacement(u, shape)
         warped = warp(pair.moving, full, offset=pair.offset)
-        energy = objective(warped, pair.fixed, velocity, free.lambda_map(velocity), weight)
+        lambda_map = free.lambda_map(velocity)
+        free.keep(lambda_map)
+        energy = objective(warped, pair.fixed, velocity, lambda_map, weight)
         history.append(energy.numbers())
         if step == 0 and _equal(warped, pair.fixed):
             break

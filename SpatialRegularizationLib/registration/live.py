@@ -14,7 +14,7 @@ from ..fields.sampling import sample_linear
 from ..geometry.grid import Grid
 from ..geometry.transform import SpatialTransform
 from ..geometry.volume import Volume
-from .mapping import LatticeMap
+from ..transforms.mapping import LatticeMap
 
 
 @dataclass(frozen=True)

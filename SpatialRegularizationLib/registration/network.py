@@ -14,14 +14,23 @@ from torch import Tensor
 from ..geometry.grid import Grid
 from ..geometry.transform import SpatialTransform
 from ..geometry.volume import Volume
+from ..images.intensity import prepare_intensity
 from ..models.base import Prediction, RegistrationModel
 from ..models.precision import in_float32, network_precision
-from .model_grid import TrainingLattice, model_grid
-from .prepare import prepare_intensity
+from ..zoo.training_grid import TrainingLattice, model_grid
 from .working_pair import read_through
 
 if TYPE_CHECKING:
     from ..zoo.card import ModelCard
+from functools import cached_property
+
+from ..fields.parameters import Displacement, StationaryVelocity
+from ..fields.resize import resize_displacement
+from ..transforms.regrid import carry, carry_displacement
+from .conclude import DisplacementSolution
+from .large_motion import velocity_of
+from .prepare import PreparedPair
+from .working_pair import TensorPair
 
 
 @dataclass(frozen=True)
@@ -141,3 +150,128 @@ def seen_pair(
 def lattice_of(card: ModelCard) -> TrainingLattice:
     """Where a model's training images lay."""
     return TrainingLattice(tuple(card.shape), tuple(card.spacing_mm), card.orientation)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a network says about a pair. Fields are made when they are asked for: a refinement needs no displacement.
+
+    Args:
+        network: who says it.
+        prediction: on the network's own lattice.
+        grid: lattice of the images that it saw.
+        notes: sentences for the report.
+    """
+
+    network: Network
+    prediction: Prediction
+    grid: Grid
+    notes: tuple[str, ...] = ()
+
+    @cached_property
+    @torch.no_grad()
+    def u(self) -> Tensor:
+        """(1, 3, *grid.shape) voxels.
+
+        Raises:
+            RuntimeError: NaN or infinite displacement.
+        """
+        return self._checked(self.network.model.displacement(self.prediction, self.grid.shape))
+
+    @cached_property
+    @torch.no_grad()
+    def inverse(self) -> Tensor | None:
+        """The same of φ⁻¹; None where the system knows none in closed form: it is found numerically."""
+        if isinstance(self.prediction.parameters, Displacement):
+            return None
+        return self.network.model.inverse_displacement(self.prediction, self.grid.shape).float()
+
+    @cached_property
+    @torch.no_grad()
+    def lambda_map(self) -> Tensor:
+        """(1, 1, *grid.shape); constant for systems of uniform λ."""
+        found = self.network.model.lambda_on(self.prediction, self.grid.shape)
+        if found is None:
+            at = self.prediction.parameters
+            like = at.u if isinstance(at, Displacement) else at.velocity
+            found = like.new_full((1, 1, *self.grid.shape), uniform_lambda(self.network))
+        return found.float()
+
+    def solution(self, prepared: PreparedPair, pair: TensorPair) -> DisplacementSolution:
+        """The answer on the grid of the stored field, similarity before and after on the working lattice of `pair`."""
+        where, score = prepared.field_grid, prepared.choices.score
+        u = carry_displacement(self.u, self.grid, where)
+        inverse = None if self.inverse is None else carry_displacement(self.inverse, self.grid, where)
+        before = score(pair)
+        after = score(pair, lambda shape: resize_displacement(u, shape).to(pair.fixed))
+        lambda_map = carry(self.lambda_map, self.grid, where)
+        notes = (*self.notes, *_worse(before, after))
+        return DisplacementSolution((), (before, after), u, inverse, lambda_map, model=self.network.describe(), notes=notes)
+
+    @torch.no_grad()
+    def velocity(self) -> Tensor:
+        """A stationary velocity (1, 3, *grid.shape) with exp(v) ≈ id + u, voxels of `grid`.
+
+        Raises:
+            RuntimeError: NaN or infinite velocity.
+        """
+        if isinstance(self.prediction.parameters, StationaryVelocity):
+            return self._checked(self.network.model.velocity(self.prediction, self.grid.shape))
+        with torch.enable_grad():
+            return velocity_of(self.u, size=max(self.grid.shape))
+
+    def _checked(self, vectors: Tensor) -> Tensor:
+        if not bool(torch.isfinite(vectors).all()):
+            raise RuntimeError(
+                f"The model {self.network.card.name} answered with NaN or infinite displacements: its file may be damaged, or "
+                "the images may have extreme intensities; import the model again, or register without one."
+            )
+        return vectors.float()
+
+
+@torch.no_grad()
+def predict(prepared: PreparedPair, network: Network) -> Answer:
+    """One pass of a network over a pair.
+
+    Args:
+        prepared: the pair, with its images.
+        network: model and condition.
+
+    Raises:
+        ValueError: the images are far from the model's training.
+    """
+    tell, notes = prepared.reporter.tell, ()
+    tell("preparing for the network", 0.15)
+    alike = network.card.intensity == prepared.settings.intensity
+    given = prepared.images if alike else (prepared.fixed, prepared.moving)
+    seen = seen_pair(given, network.card, prepared.affine, prepared.choices.device, prepared=alike)
+    if any(mask is not None for mask in prepared.masks):
+        notes = ("The masks have no influence on the network's answer, only on the scores and on the refinement.",)
+    tell("network", 0.2)
+    prediction = network.predict(seen.moving, seen.fixed)
+    tell("integrating", 0.75)
+    return Answer(network, prediction, seen.grid, (*seen.notes, *notes))
+
+
+def _worse(before: float, after: float) -> tuple[str, ...]:
+    if after >= before:
+        return ()
+    return (
+        f"The network left the images less alike than they were ({after:.4f}, before {before:.4f}): refine its answer, "
+        "or register without a model; images that nearly match already gain little from a network.",
+    )
+
+
+def uniform_lambda(network: Network) -> float:
+    """λ of a system that predicts none.
+
+    Raises:
+        RuntimeError: it names none either.
+    """
+    value = network.model.objective(network.condition).uniform_lambda
+    if value is None:
+        raise RuntimeError(
+            f"The model {network.card.name} predicts no lambda and its objective names no uniform one: its system must have "
+            "one of both; choose another model."
+        )
+    return float(value)

@@ -10,18 +10,19 @@ from torch import Tensor
 
 from ..fields.resize import resize_displacement
 from ..geometry.grid import Grid
+from ..geometry.transform import SpatialTransform
 from ..models.free import Free, low_resolution_lambda
 from ..models.guided import Guided
 from ..objective import Objective
-from .carry import carry, carry_displacement
-from .diffeomorphism import displacement_of
-from .instance import Descent, TensorPair, descend, level_shape
-from .job import Job
-from .large_motion import search_if_wanted
-from .predict import Answer
+from ..transforms.diffeomorphism import displacement_of
+from ..transforms.regrid import carry, carry_displacement
+from .conclude import VelocitySolution
+from .instance import Descent, descend
+from .large_motion import initial_velocity, search_if_wanted
+from .network import Answer
+from .prepare import PreparedPair
 from .result import LevelHistory
-from .scores import likeness
-from .solution import VelocitySolution
+from .working_pair import TensorPair, level_shape
 
 SEARCHED_VOXELS = 48
 """Voxels along the longest axis of an image that shows no more than the search has seen."""
@@ -37,77 +38,75 @@ time and costs 0.004 Dice (scripts/studies/hippocampus.yaml, 40 pairs: 0.798, th
 """
 
 
-def optimize(job: Job, pair: TensorPair, velocity: Tensor | None, notes: list[str]) -> VelocitySolution:
-    """Coarse to fine over the levels of the settings.
+def optimize(prepared: PreparedPair, pair: TensorPair, initial: SpatialTransform | None = None) -> VelocitySolution:
+    """Coarse to fine over the levels of the settings, from an initial transform, a search for large motion, or rest.
 
     Args:
-        job: the pair and its settings.
+        prepared: the pair and its settings.
         pair: both images on the working lattice.
-        velocity: start (1, 3, *t), or None: from a search for large motion or from rest.
-        notes: sentences so far; more are added.
+        initial: where it starts; its affine part is that of `prepared`.
     """
+    velocity, notes = initial_velocity(initial, prepared.affine, prepared.grid, pair.fixed), ()
     if velocity is None:
-        velocity = search_if_wanted(
-            pair, job.settings.global_search, notes,
-            tell=lambda share: job.reporter.tell("search for large motion", 0.1 + 0.1 * share),
+        velocity, notes = search_if_wanted(
+            pair, prepared.settings.global_search,
+            tell=lambda share: prepared.reporter.tell("search for large motion", 0.1 + 0.1 * share),
         )  # fmt: skip
-    before = likeness(job, pair)
+    before = prepared.choices.score(pair)
     shape = tuple(pair.fixed.shape[2:])
-    levels = _levels_after(job, shape, velocity)
+    levels = _levels_after(prepared, shape, velocity)
     work = [max(1, steps) / shrink**3 for shrink, _, steps in levels]
     history = []
     for number, (shrink, velocity_shrink, steps) in enumerate(levels):
         lattice = level_shape(shape, velocity_shrink)
         velocity = pair.fixed.new_zeros(1, 3, *lattice) if velocity is None else resize_displacement(velocity, lattice)
-        free = _free(job, pair, velocity)
+        free = _free(prepared, pair, velocity)
         span = (0.2 + 0.65 * sum(work[:number]) / sum(work), 0.65 * work[number] / sum(work))
-        history.append(_level(job, free, pair.at_level(shrink), f"level {number + 1} of {len(levels)}", (steps, *span)))
+        history.append(_level(prepared, free, pair.at_level(shrink), f"level {number + 1} of {len(levels)}", (steps, *span)))
         velocity = free.velocity.detach()
-    after = likeness(job, pair, lambda s: displacement_of(velocity, s))
-    return VelocitySolution(tuple(history), (before, after), velocity, _closed_form(job, free.spacing))
+    after = prepared.choices.score(pair, lambda s: displacement_of(velocity, s))
+    return VelocitySolution(tuple(history), (before, after), velocity, _closed_form(prepared, free.spacing), notes=notes)
 
 
-def refine(job: Job, pair: TensorPair, grid: Grid, answer: Answer, notes: list[str]) -> VelocitySolution:
+def refine(prepared: PreparedPair, pair: TensorPair, answer: Answer) -> VelocitySolution:
     """`settings.refine_steps` steps from a network's velocity and λ, at the finest level of the settings or a finer one.
 
     Images coarser than those that the network saw would take back what it found, see `_refined_at`. Few steps go further
     where each moves a larger region: corrections begin on a coarse lattice, see `REFINEMENT`.
 
     Args:
-        job: the pair and its settings.
+        prepared: the pair and its settings.
         pair: both images on the working lattice.
-        grid: of the working lattice.
         answer: the network's.
-        notes: sentences so far; more are added.
     """
-    before = likeness(job, pair)
-    shrink, velocity_shrink = _refined_at(job, grid, answer.grid)
+    before, grid = prepared.choices.score(pair), prepared.grid
+    shrink, velocity_shrink = _refined_at(prepared, answer.grid)
     images = pair.at_level(shrink)
     lattice = level_shape(grid.shape, velocity_shrink)
     where = grid.resized(lattice)
     velocity = carry_displacement(answer.velocity(), answer.grid, where).to(pair.fixed)
     lambda_map = carry(answer.lambda_map, answer.grid, where).to(pair.fixed)
-    spacing = job.choices.relative_spacing(pair, lattice)
-    parts, history = _refinement_steps(job.settings.refine_steps), []
+    spacing = prepared.choices.relative_spacing(pair, lattice)
+    parts, history = _refinement_steps(prepared.settings.refine_steps), []
     for number, (coarser, steps) in enumerate(parts):
         guided = Guided(
-            velocity, lambda_map, _closed_form(job, spacing), spacing=spacing,
+            velocity, lambda_map, _closed_form(prepared, spacing), spacing=spacing,
             lattice=level_shape(grid.shape, velocity_shrink * coarser),
         )  # fmt: skip
         span = (steps, 0.4 + 0.45 * number / len(parts), 0.45 / len(parts))
-        history.append(_level(job, guided, images, f"refinement {number + 1} of {len(parts)}", span))
+        history.append(_level(prepared, guided, images, f"refinement {number + 1} of {len(parts)}", span))
         velocity, lambda_map = guided.velocity.detach(), guided.present_lambda
-    notes.append(f"The network's answer was refined by {sum(len(level.total) for level in history)} steps.")
-    after = likeness(job, pair, lambda s: displacement_of(velocity, s))
+    note = f"The network's answer was refined by {sum(len(level.total) for level in history)} steps."
+    after = prepared.choices.score(pair, lambda s: displacement_of(velocity, s))
     return VelocitySolution(
-        tuple(history), (before, after), velocity, lambda _: lambda_map, model=answer.network.describe()
+        tuple(history), (before, after), velocity, lambda_map, model=answer.network.describe(), notes=(*answer.notes, note)
     )
 
 
-def _refined_at(job: Job, working: Grid, seen: Grid) -> tuple[float, float]:
+def _refined_at(prepared: PreparedPair, seen: Grid) -> tuple[float, float]:
     """How much coarser than the working lattice images and velocity are: by voxel volume not coarser than what was seen."""
-    shrink, velocity_shrink, _ = job.settings.levels[-1]
-    edges = [math.prod(grid.spacing) ** (1 / 3) for grid in (working, seen)]
+    shrink, velocity_shrink, _ = prepared.settings.levels[-1]
+    edges = [math.prod(grid.spacing) ** (1 / 3) for grid in (prepared.grid, seen)]
     finest = max(1.0, min(shrink, edges[1] / edges[0]))
     return finest, velocity_shrink * finest / shrink
 
@@ -119,40 +118,40 @@ def _refinement_steps(steps: int) -> list[tuple[float, int]]:
     return [(coarser, count) for (coarser, _), count in zip(REFINEMENT, counts, strict=True) if count]
 
 
-def _free(job: Job, pair: TensorPair, velocity: Tensor) -> Free:
+def _free(prepared: PreparedPair, pair: TensorPair, velocity: Tensor) -> Free:
     return Free(
-        velocity, job.choices.prior.optimal_lambda, lambda_pooling=job.settings.lambda_pooling,
-        spacing=job.choices.relative_spacing(pair, tuple(velocity.shape[2:])),
+        velocity, prepared.choices.prior.optimal_lambda, lambda_pooling=prepared.settings.lambda_pooling,
+        spacing=prepared.choices.relative_spacing(pair, tuple(velocity.shape[2:])),
     )  # fmt: skip
 
 
-def _closed_form(job: Job, spacing: tuple[float, ...] | None) -> Callable[[Tensor], Tensor]:
+def _closed_form(prepared: PreparedPair, spacing: tuple[float, ...] | None) -> Callable[[Tensor], Tensor]:
     """λ of a velocity, on its lattice."""
     return lambda velocity: low_resolution_lambda(
-        velocity, job.choices.prior.optimal_lambda, pooling=job.settings.lambda_pooling, spacing=spacing
+        velocity, prepared.choices.prior.optimal_lambda, pooling=prepared.settings.lambda_pooling, spacing=spacing
     )
 
 
-def _levels_after(job: Job, shape: tuple[int, ...], velocity: Tensor | None) -> tuple[tuple[int, int, int], ...]:
+def _levels_after(prepared: PreparedPair, shape: tuple[int, ...], velocity: Tensor | None) -> tuple[tuple[int, int, int], ...]:
     """The levels that see more than the search (or initial transform) has seen: at least the last one."""
     if velocity is None:
-        return job.settings.levels
+        return prepared.settings.levels
     seen = max(1.0, max(shape) / SEARCHED_VOXELS)
-    return tuple(level for level in job.settings.levels if level[0] <= seen) or job.settings.levels[-1:]
+    return tuple(level for level in prepared.settings.levels if level[0] <= seen) or prepared.settings.levels[-1:]
 
 
 def _level(
-    job: Job, free: Free | Guided, pair: TensorPair, stage: str, span: tuple[int, float, float]
+    prepared: PreparedPair, free: Free | Guided, pair: TensorPair, stage: str, span: tuple[int, float, float]
 ) -> LevelHistory:
-    """One descent; `span` is (steps, share of the job done before, share that this level is)."""
+    """One descent; `span` is (steps, share of the whole work done before, share that this level is)."""
     steps, begin, length = span
 
     def on_step(step: int, energies: dict[str, float]) -> None:
-        job.reporter.tell(stage, begin + length * (step + 1) / steps, energies["total"])
+        prepared.reporter.tell(stage, begin + length * (step + 1) / steps, energies["total"])
 
     speed = REFINEMENT_SPEED / free.coarser if isinstance(free, Guided) else 1.0
-    descent = Descent(steps, speed * job.settings.learning_rate, job.settings.tolerance)
-    objective = Objective(job.choices.similarity, job.choices.regularizer(free.spacing), job.choices.prior)
-    energies = descend(free, job.choices.featured(pair), objective, descent, on_step=on_step)
+    descent = Descent(steps, speed * prepared.settings.learning_rate, prepared.settings.tolerance)
+    objective = Objective(prepared.choices.similarity, prepared.choices.regularizer(free.spacing), prepared.choices.prior)
+    energies = descend(free, prepared.choices.featured(pair), objective, descent, on_step=on_step)
     columns = {name: tuple(e[name] for e in energies) for name in ("total", "similarity", "regularization", "prior")}
     return LevelHistory(stage=stage, **columns)

@@ -15,23 +15,23 @@ import torch
 from torch import Tensor
 
 from ..fields.resize import resize
+from ..geometry.companions import Companions
 from ..geometry.transform import SpatialTransform
 from ..geometry.volume import Volume
+from ..images.working_grid import working_grid
 from ..models.base import Hyperparameter
 from ..models.free import Free
 from ..objective import Objective
+from ..transforms.diffeomorphism import displacement_of
 from .choices import ComputeChoices, threads
-from .diffeomorphism import displacement_of
 from .instance import Descent, descend
-from .job import Job, Reporter
-from .large_motion import initial_velocity
 from .live import LiveAnswer, MovingAtRest
 from .optimize import optimize
-from .prepare import check_overlap, prepare_intensity, working_grid
-from .register import affine_start, register
-from .result import Companions, Monitor, Registration
-from .settings import RegistrationSettings
-from .usable import usable_pair
+from .prepare import PreparedPair, prepare
+from .progress import Monitor, Reporter
+from .register import register
+from .result import Registration
+from .settings import RegistrationSettings, live_settings
 
 VOXELS = 50_000
 """Of the preview's lattice, at most."""
@@ -41,8 +41,6 @@ VELOCITY_SHRINK = 2
 """The velocity's lattice is at least so much coarser than the preview's: an integration then costs less than the likeness."""
 REACH = 10.0
 """A slider goes from 1/REACH to REACH times the value of the settings."""
-STEERED = {"beta": ("alpha_prime", "lambda_max"), "gaussian": ("lambda_mean", "sigma_prime"), "uniform": ("lambda_max",)}
-"""Settings that a preview takes, for each prior."""
 
 
 @dataclass(frozen=True)
@@ -83,34 +81,27 @@ class PairPreview:
         self.settings = settings or RegistrationSettings()
         self.fixed, self.moving = fixed, moving
         self._start = start or Start()
-        usable = usable_pair(fixed, moving, self._start.companions)
-        choices = ComputeChoices.of(self.settings)
-        job = Job(usable.fixed, usable.moving, self.settings, usable.companions, choices, Reporter(monitor))
+        companions, initial = self._start.companions, self._start.initial
         with threads(self.settings.threads):
-            self._prepare(job, list(usable.notes))
+            reporter = Reporter(monitor)
+            self._keep(prepare(fixed, moving, self.settings, reporter=reporter, companions=companions, initial=initial))
 
-    def _prepare(self, job: Job, notes: list[str]) -> None:
-        initial = self._start.initial
-        job.reporter.tell("preparing", 0.0)
-        images = tuple(
-            prepare_intensity(image, job.settings.intensity, name)
-            for image, name in ((job.fixed, "fixed image"), (job.moving, "moving image"))
-        )
-        masks = job.masks()
-        self.affine = affine_start(job, images, masks, initial, notes)
-        check_overlap(job.fixed.grid, job.moving.grid, self.affine)
-        limits = {"spacing_mm": job.settings.working_spacing_mm, "max_voxels": job.settings.max_voxels}
-        fine = working_grid(job.fixed.grid, **limits)
-        self.grid = working_grid(fine, max_voxels=min(VOXELS, job.settings.max_voxels))
-        self._pair = job.choices.pair(images, masks, self.grid, self.affine)
+    def _keep(self, prepared: PreparedPair) -> None:
+        """Everything that does not depend on the prior's settings."""
+        fine = prepared.grid
+        self.affine = prepared.affine
+        self.grid = working_grid(fine, max_voxels=min(VOXELS, self.settings.max_voxels))
+        self._pair = prepared.tensors(self.grid)
         self._coarser = (fine.shape[0] * fine.shape[1] * fine.shape[2] / self._pair.fixed[0, 0].numel()) ** (1 / 3)
-        self._moving_at_rest = MovingAtRest(job.moving, self.grid, self.affine, job.choices.device)
-        self._job = replace(job, settings=replace(job.settings, levels=self._levels()))
-        velocity = initial_velocity(initial, self.affine, self.grid, job.choices)
-        self._rest = optimize(self._job, self._pair, velocity, notes).velocity
+        self._moving_at_rest = MovingAtRest(prepared.moving, self.grid, self.affine, prepared.choices.device)
+        settings = replace(self.settings, levels=self._levels())
+        self._prepared = replace(prepared.without_images(), grid=self.grid, settings=settings)
+        rest = optimize(self._prepared, self._pair, self._start.initial)
+        self._rest = rest.velocity
         size = " x ".join(map(str, self.grid.shape))
-        self.notes = (*notes, f"The preview works on {size} voxels; the finished registration works on finer ones.")
-        job.reporter.tell("done", 1.0)
+        note = f"The preview works on {size} voxels; the finished registration works on finer ones."
+        self.notes = (*prepared.notes, *rest.notes, note)
+        prepared.reporter.tell("done", 1.0)
 
     def _levels(self) -> tuple[tuple[int, int, int], ...]:
         """The levels of the settings in voxels of the preview's lattice; those that it cannot tell apart are one."""
@@ -123,13 +114,13 @@ class PairPreview:
     @property
     def device(self) -> torch.device:
         """Where it computes."""
-        return self._job.choices.device
+        return self._prepared.choices.device
 
     @property
     def hyperparameters(self) -> tuple[Hyperparameter, ...]:
         """What `predict` takes: the settings of the prior, about their values in the settings of this preview."""
         found = []
-        for name in STEERED[self.settings.prior]:
+        for name in live_settings(self.settings.prior):
             value = getattr(self.settings, name)
             found.append(Hyperparameter(name, value / REACH, REACH * (value or 0.01), value))
         return tuple(found)
@@ -153,9 +144,9 @@ class PairPreview:
         """
         begin = time.perf_counter()
         check = check or (lambda: None)
-        job = self._steered(values or {})
+        steered = self._steered(values or {})
         with threads(self.settings.threads):
-            velocity, lambda_map = self._descended(job, check)
+            velocity, lambda_map = self._descended(steered, check)
             check()
             with torch.no_grad():
                 u = displacement_of(velocity, self.grid.shape).float()
@@ -179,25 +170,24 @@ class PairPreview:
         companions = replace(companions or Companions(), **masks)
         return register(self.fixed, self.moving, settings, companions=companions, initial=initial, monitor=monitor)
 
-    def _steered(self, values: Mapping[str, float]) -> Job:
-        known = STEERED[self.settings.prior]
+    def _steered(self, values: Mapping[str, float]) -> RegistrationSettings:
+        known = live_settings(self.settings.prior)
         for name in values:
             if name not in known:
                 raise ValueError(
                     f"Unknown hyperparameter {name!r}: without a model, the {self.settings.prior} prior takes {', '.join(known)}."
                 )
-        settings = replace(self._job.settings, **values)
-        return replace(self._job, settings=settings, choices=ComputeChoices.of(settings))
+        return replace(self._prepared.settings, **values)
 
-    def _descended(self, job: Job, check: Callable[[], None]) -> tuple[Tensor, Tensor]:
+    def _descended(self, settings: RegistrationSettings, check: Callable[[], None]) -> tuple[Tensor, Tensor]:
         """(velocity, λ) on the velocity's lattice, after `STEPS` steps from rest."""
-        choices, velocity = job.choices, self._rest
+        choices, velocity = ComputeChoices.of(settings), self._rest
         spacing = choices.relative_spacing(self._pair, tuple(velocity.shape[2:]))
         free = Free(
-            velocity, choices.prior.optimal_lambda, lambda_pooling=job.settings.lambda_pooling, spacing=spacing
+            velocity, choices.prior.optimal_lambda, lambda_pooling=settings.lambda_pooling, spacing=spacing
         )  # fmt: skip
         objective = Objective(choices.similarity, choices.regularizer(spacing), choices.prior)
-        descent = Descent(STEPS, job.settings.learning_rate)
+        descent = Descent(STEPS, settings.learning_rate)
         descend(free, choices.featured(self._pair), objective, descent, on_step=lambda *_: check())
         found = free.velocity.detach()
         return found, free.lambda_map(found)

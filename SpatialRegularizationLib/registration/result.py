@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,53 +11,6 @@ from ..geometry.displacement import DisplacementField
 from ..geometry.transform import SpatialTransform
 from ..geometry.volume import Volume
 from .settings import RegistrationSettings
-
-
-class Cancelled(Exception):
-    """Raised by a monitor to stop a registration; nothing has been written when it arrives at the caller."""
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a registration is.
-
-    Args:
-        stage: what is being done now, in words for the user ("affine start", "level 2 of 3").
-        fraction: share of the whole job that is done, 0 to 1.
-        seconds: time since the start, s.
-        energy: present value of the energy, or None outside the optimization.
-        message: one more sentence for the user, or "".
-    """
-
-    stage: str
-    fraction: float
-    seconds: float
-    energy: float | None = None
-    message: str = ""
-
-
-Monitor = Callable[[Progress], None]
-"""Called often during a registration; raises `Cancelled` to stop it."""
-
-
-@dataclass(frozen=True)
-class Companions:
-    """What travels with the pair: masks that focus the similarity, label maps and points that score the result.
-
-    Args:
-        fixed_mask, moving_mask: Volume whose values > 0 count, any grid in the patient space of its image.
-        fixed_labels, moving_labels: integer label maps, 0 is background.
-        fixed_points, moving_points: (n, 3) corresponding positions, mm LPS.
-        notes: sentences about them for the report, such as which points were left out.
-    """
-
-    fixed_mask: Volume | None = None
-    moving_mask: Volume | None = None
-    fixed_labels: Volume | None = None
-    moving_labels: Volume | None = None
-    fixed_points: np.ndarray | None = None
-    moving_points: np.ndarray | None = None
-    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -85,7 +37,7 @@ class Figures:
         tre_before_mm, tre_after_mm: {"mean", "median", "p95", "max", "share_outside"}, mm.
         folding_percent: voxels with a central-difference Jacobian determinant ≤ 0, percent of the fixed grid.
         folding_one_sided_percent: voxels where any of the eight one-sided determinants is ≤ 0, percent.
-        ndv_percent: non-diffeomorphic volume, percent (`evaluation/regularity.py`).
+        ndv_percent: non-diffeomorphic volume, percent (`measures/regularity.py`).
         sd_log_j: standard deviation of the logarithm of the Jacobian determinant.
         inverse_residual_p99_mm, inverse_residual_mm: distance between x and inverse(transform(x)) over the voxel centers x of the
             fixed image, 99th percentile and largest, mm.

@@ -12,27 +12,25 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
+from ..geometry.companions import Companions
 from ..geometry.transform import SpatialTransform
 from ..geometry.volume import Volume
 from ..models.base import EncodingModel, Hyperparameter, Prediction, RegistrationModel
 from ..models.network_model import EncodedPair
 from ..models.precision import in_float32, network_precision
-from .carry import carry, carry_displacement
+from ..transforms.regrid import carry, carry_displacement
 from .choices import ComputeChoices, threads
-from .conclude import field_grid
-from .job import Job, Reporter
 from .live import LiveAnswer, MovingAtRest
-from .network import Network, check_initial, network_of, seen_pair
-from .predict import Answer
-from .prepare import check_overlap, prepare_intensity, working_grid
-from .register import affine_start, register
-from .result import Companions, Monitor, Registration
+from .network import Answer, Network, check_initial, network_of, seen_pair
+from .prepare import PreparedPair, prepare
+from .progress import Monitor, Reporter
+from .register import register
+from .result import Registration
 from .settings import RegistrationSettings
-from .usable import usable_pair
 
 if TYPE_CHECKING:
     from ..zoo.card import ModelCard
@@ -69,33 +67,27 @@ class PairSession:
         monitor: Monitor | None = None,
     ) -> None:
         settings = settings or RegistrationSettings()
-        usable = usable_pair(fixed, moving)
         check_initial(initial)
         self.fixed, self.moving = fixed, moving
-        choices = ComputeChoices.of(settings)
-        job = Job(usable.fixed, usable.moving, settings, usable.companions, choices, Reporter(monitor))
+        choices, reporter = ComputeChoices.of(settings), Reporter(monitor)
         with threads(settings.threads), torch.no_grad():
-            self._prepare(job, model, initial, list(usable.notes))
+            reporter.tell("reading the model", 0.0)
+            network = network_of(model, {}, choices.device, choices.network_precision)
+            self._model = (network.model, network.card)
+            self._keep(prepare(fixed, moving, settings, reporter=reporter, initial=initial), network)
 
-    def _prepare(self, job: Job, model: Any, initial: SpatialTransform | None, notes: list[str]) -> None:
-        job.reporter.tell("reading the model", 0.0)
-        network = network_of(model, {}, job.choices.device, job.choices.network_precision)
-        images = tuple(
-            prepare_intensity(image, job.settings.intensity, name)
-            for image, name in ((job.fixed, "fixed image"), (job.moving, "moving image"))
-        )
-        self.affine = affine_start(job, images, job.masks(), initial, notes)
-        check_overlap(job.fixed.grid, job.moving.grid, self.affine)
-        limits = {"spacing_mm": job.settings.working_spacing_mm, "max_voxels": job.settings.max_voxels}
-        self.grid = field_grid(job, working_grid(job.fixed.grid, **limits), notes)
-        job.reporter.tell("preparing for the network", 0.3)
-        self._seen = seen_pair((job.fixed, job.moving), network.card, self.affine, job.choices.device)
-        self._job, self._model = job, (network.model, network.card)
-        self._rest = MovingAtRest(job.moving, self.grid, self.affine, job.choices.device)
-        job.reporter.tell("network, first half", 0.6)
+    def _keep(self, prepared: PreparedPair, network: Network) -> None:
+        """Everything that does not depend on the condition."""
+        tell, device = prepared.reporter.tell, prepared.choices.device
+        self._prepared = prepared.without_images()
+        self.affine, self.grid = prepared.affine, prepared.field_grid
+        tell("preparing for the network", 0.3)
+        self._seen = seen_pair((prepared.fixed, prepared.moving), network.card, self.affine, device)
+        self._rest = MovingAtRest(prepared.moving, self.grid, self.affine, device)
+        tell("network, first half", 0.6)
         self._encoding = self._encoded(network)
-        self.notes = (*notes, *self._seen.notes)
-        job.reporter.tell("done", 1.0)
+        self.notes = (*prepared.notes, *prepared.field_notes, *self._seen.notes)
+        tell("done", 1.0)
 
     def _encoded(self, network: Network) -> EncodedPair | None:
         """What the network makes of the images, where no condition has a part in it."""
@@ -114,7 +106,7 @@ class PairSession:
     @property
     def settings(self) -> RegistrationSettings:
         """As given."""
-        return self._job.settings
+        return self._prepared.settings
 
     @property
     def hyperparameters(self) -> tuple[Hyperparameter, ...]:
@@ -133,7 +125,7 @@ class PairSession:
     @property
     def device(self) -> torch.device:
         """Where it computes."""
-        return self._job.choices.device
+        return self._prepared.choices.device
 
     @torch.no_grad()
     def predict(
@@ -153,8 +145,8 @@ class PairSession:
         """
         start = time.perf_counter()
         check = check or (lambda: None)
-        network = network_of(self._model, values or {}, self.device, self._job.choices.network_precision)
-        with threads(self._job.settings.threads), _checked_layers(network.model, check):
+        network = network_of(self._model, values or {}, self.device, self._prepared.choices.network_precision)
+        with threads(self._prepared.settings.threads), _checked_layers(network.model, check):
             prediction = self._prediction(network)
             check()
             answer = Answer(network, prediction, self._seen.grid)
@@ -175,7 +167,7 @@ class PairSession:
         monitor: Monitor | None = None,
     ) -> Registration:
         """The finished registration at one condition, from the same affine start: fold-free, with inverse and all figures."""
-        settings = replace(settings or self._job.settings, affine="none")
+        settings = replace(settings or self._prepared.settings, affine="none")
         return register(
             self.fixed, self.moving, settings, companions=companions, initial=SpatialTransform(self.affine),
             model=self._model, condition=values, monitor=monitor,

@@ -4,44 +4,42 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
-from dataclasses import MISSING, asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from .setting_fields import checked_choice, checked_number, choice, integer, number, refuse_unknown
+from ..declaration import check_fields, choice, integer, number, offers, parameters_of, refuse_unknown, value
+from ..priors import PRIORS
+from ..similarity import SIMILARITIES
+
+
+def _checked_levels(name: str, value: Any) -> tuple[tuple[int, int, int], ...]:
+    problem = (
+        f"{name} must be triples of (image shrink, velocity shrink, steps) with shrinks from 1 to 64 and steps from 0 to "
+        f"10000, coarse to fine, got {value!r}; write for example ((4, 4, 60), (2, 4, 40))."
+    )
+    try:
+        levels = tuple((int(image), int(velocity), int(steps)) for image, velocity, steps in value)
+    except (TypeError, ValueError):
+        raise ValueError(problem) from None
+    inside = all(1 <= a <= 64 and 1 <= b <= 64 and 0 <= steps <= 10000 for a, b, steps in levels)
+    falling = all(later[n] <= earlier[n] for earlier, later in itertools.pairwise(levels) for n in (0, 1))
+    if not levels or not inside or not falling:
+        raise ValueError(problem)
+    return levels
 
 
 @dataclass(frozen=True)
+@offers(similarity=SIMILARITIES, prior=PRIORS)
 class RegistrationSettings:
     """What `register` does; start from a preset and change fields with `dataclasses.replace`.
 
-    The fields carry their help, unit, range and choices in `metadata`; command line and panel read them from there.
+    The fields carry their help, unit, range and choices in `metadata`; command line and panel read them from there. Further
+    fields are `similarity`, `prior` and the parameters that their methods declare: `lncc_window`, `lambda_max`, `alpha_prime`, ….
 
     Raises:
         ValueError: a field outside its range or choices; one sentence naming both.
     """
 
-    similarity: str = choice(
-        "lncc",
-        ("lncc", "mse", "mind"),
-        "how likeness is measured: lncc for one modality, mse for equal intensities, mind for different modalities",
-    )
-    lncc_window: int = integer(7, 3, 31, "voxels", "side of the window of the local correlation, odd")
-    prior: str = choice(
-        "beta",
-        ("beta", "gaussian", "uniform"),
-        "hyperprior of the weight map lambda; uniform means one constant weight, lambda-max",
-    )
-    lambda_max: float = number(2.0, 1e-4, 1e3, "", "largest regularization weight (the weight itself for uniform)")
-    alpha_prime: float = number(
-        0.03, 0.0, 1e3, "", "beta prior: alpha - 1; larger keeps lambda nearer lambda-max, 0 switches the prior off"
-    )
-    lambda_mean: float = number(1.0, 0.0, 1e3, "", "Gaussian prior: value that lambda is drawn to")
-    sigma_prime: float = number(
-        0.03, 0.0, 1e4, "", "Gaussian prior: 1/(2 sigma^2); larger keeps lambda nearer its mean"
-    )
-    lambda_floor: float = number(
-        0.1, 0.0, 1.0, "", "smallest weight, as a share of lambda-max (lambda-mean for the Gaussian prior)"
-    )
     lambda_pooling: int = integer(
         1, 1, 32, "voxels", "edge of the blocks of the velocity's lattice over which lambda is evaluated"
     )
@@ -53,12 +51,11 @@ class RegistrationSettings:
         ("auto", "on", "off"),
         "search for large displacements before the gradient descent; auto decides by the pair",
     )
-    levels: tuple[tuple[int, int, int], ...] = field(
-        default=((8, 8, 60), (4, 4, 50), (2, 4, 40), (1, 2, 30)),
-        metadata={
-            "help": "coarse to fine: (image shrink, velocity shrink, steps) of each level, shrinks in working voxels",
-            "unit": "voxels, voxels, steps",
-        },
+    levels: tuple[tuple[int, int, int], ...] = value(
+        ((8, 8, 60), (4, 4, 50), (2, 4, 40), (1, 2, 30)),
+        "coarse to fine: (image shrink, velocity shrink, steps) of each level, shrinks in working voxels",
+        unit="voxels, voxels, steps",
+        check=_checked_levels,
     )
     learning_rate: float = number(0.1, 1e-4, 10.0, "voxels", "step of the optimizer at each level")
     tolerance: float = number(
@@ -87,8 +84,7 @@ class RegistrationSettings:
     )
 
     def __post_init__(self) -> None:
-        for f in fields(self):
-            object.__setattr__(self, f.name, _checked(f.name, getattr(self, f.name), f.metadata, f.default))
+        check_fields(self)
         if self.lncc_window % 2 == 0:
             raise ValueError(f"lncc_window must be odd, got {self.lncc_window}; use {self.lncc_window + 1}.")
 
@@ -107,33 +103,22 @@ class RegistrationSettings:
         return cls(**dict(values))
 
 
+def effect_of(name: str) -> tuple[str, tuple[str, ...]] | None:
+    """On which other setting it depends whether a setting has an effect, and the values with which it has; None: always."""
+    users = RULES[name].get("of")
+    return None if users is None else (users[0][0], tuple(method for _, method in users))
+
+
+def live_settings(prior: str) -> tuple[str, ...]:
+    """The parameters of a prior that have a slider."""
+    method = next(method for method in PRIORS if method.name == prior)
+    return tuple(name for name in parameters_of(method).values() if RULES[name].get("live"))
+
+
 def setting_names() -> tuple[str, ...]:
     """The names of all settings, in order."""
     return tuple(f.name for f in fields(RegistrationSettings))
 
 
-def _checked(name: str, value: Any, rules: Mapping[str, Any], default: Any) -> Any:
-    """`value` in its right type, or a ValueError with name, expected, got and remedy."""
-    if value is None and (default is None or default is MISSING):
-        return None
-    if "choices" in rules:
-        return checked_choice(name, value, rules["choices"])
-    if "range" in rules:
-        return checked_number(name, value, rules)
-    return _checked_levels(name, value)
-
-
-def _checked_levels(name: str, value: Any) -> tuple[tuple[int, int, int], ...]:
-    problem = (
-        f"{name} must be triples of (image shrink, velocity shrink, steps) with shrinks from 1 to 64 and steps from 0 to "
-        f"10000, coarse to fine, got {value!r}; write for example ((4, 4, 60), (2, 4, 40))."
-    )
-    try:
-        levels = tuple((int(image), int(velocity), int(steps)) for image, velocity, steps in value)
-    except (TypeError, ValueError):
-        raise ValueError(problem) from None
-    inside = all(1 <= a <= 64 and 1 <= b <= 64 and 0 <= steps <= 10000 for a, b, steps in levels)
-    falling = all(later[n] <= earlier[n] for earlier, later in itertools.pairwise(levels) for n in (0, 1))
-    if not levels or not inside or not falling:
-        raise ValueError(problem)
-    return levels
+RULES: dict[str, Mapping[str, Any]] = {f.name: f.metadata for f in fields(RegistrationSettings)}
+"""Setting → its declaration: help, unit, and choices or range; of parameters also symbol, `of`, `live`, `search`."""

@@ -14,10 +14,10 @@ import torch
 
 from ..geometry.grid import Grid
 from ..geometry.volume import Volume
+from ..images.working_grid import overlap_share
 from ..similarity.lncc import local_ncc
 from .affine import COARSE, rigidly_improved
 from .mutual_information import MutualInformation, Pair, mass_center, pair_at
-from .prepare import overlap_share
 from .working_pair import read_through
 
 PROMISING, REFINED = 0.5, 2

@@ -15,11 +15,14 @@ doubling (s2 = x + x[1:], s4 = s2 + s2[2:], …), without the cancellation of ru
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
+from ..declaration import integer
 from ..fields.gradients import scaled
+from .similarity import Similarity
 
 EPSILON = 1e-5
 """Added to var_I·var_J (window *sums*, intensities near [0, 1])."""
@@ -29,14 +32,18 @@ SLAB_VOXELS = 360_000
 
 
 @dataclass(frozen=True)
-class Lncc:
+class Lncc(Similarity):
     """1 - mean cc over the image, or over a mask; 0 is perfect, 1 unrelated.
 
     Args:
         window: odd width of the window in voxels along every axis (1 along an axis of a single voxel).
     """
 
-    window: int = 9
+    name: ClassVar[str] = "lncc"
+    summary: ClassVar[str] = "local correlation, for images of one modality"
+    prefix: ClassVar[str] = "lncc_"
+
+    window: int = integer(9, 3, 31, "voxels", "side of the window of the local correlation, odd", offered=7)
 
     def __post_init__(self) -> None:
         if self.window < 3 or self.window % 2 == 0:

@@ -11,18 +11,22 @@ Two images of one anatomy in different modalities have similar descriptors, whic
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..declaration import integer
 from ..fields.smoothing import box_mean
+from .mse import Mse
+from .similarity import Similarity
 
 CHANNELS = 12
 
 
 @dataclass(frozen=True)
-class MindSsc:
+class MindSsc(Similarity):
     """Mean squared difference of MIND-SSC descriptors.
 
     Args:
@@ -30,8 +34,12 @@ class MindSsc:
         dilation: distance of the neighbours in voxels.
     """
 
-    radius: int = 1
-    dilation: int = 2
+    name: ClassVar[str] = "mind"
+    summary: ClassVar[str] = "descriptors of the structure, for different modalities"
+    prefix: ClassVar[str] = "mind_"
+
+    radius: int = integer(1, 0, 5, "voxels", "radius of the patches of the MIND descriptors")
+    dilation: int = integer(2, 1, 8, "voxels", "distance of the neighbors that the MIND descriptors compare")
 
     def __post_init__(self) -> None:
         if self.radius < 0 or self.dilation < 1:
@@ -40,6 +48,10 @@ class MindSsc:
     def features(self, image: Tensor) -> Tensor:
         """Descriptors (N, 12, i, j, k) of an image (N, 1, i, j, k)."""
         return mind_ssc(image, radius=self.radius, dilation=self.dilation)
+
+    def on_features(self) -> Mse:
+        """Their mean squared difference."""
+        return Mse()
 
     def __call__(self, warped: Tensor, fixed: Tensor, mask: Tensor | None = None) -> Tensor:
         squared = (self.features(warped) - self.features(fixed)).square().mean(1, keepdim=True)

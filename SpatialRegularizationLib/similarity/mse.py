@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 
+from .similarity import Similarity
+
 
 @dataclass(frozen=True)
-class Mse:
+class Mse(Similarity):
     """mean ( fixed - warped )², over the image or over a mask."""
+
+    name: ClassVar[str] = "mse"
+    summary: ClassVar[str] = "squared difference, for equal intensities"
+    exact: ClassVar[float] = 0.0
 
     def __call__(self, warped: Tensor, fixed: Tensor, mask: Tensor | None = None) -> Tensor:
         squared = (warped - fixed).square()

@@ -1,1 +1,1 @@
-"""Training of networks and the search for their hyperparameters, headless; one loop (`loop.py`), settings in one value."""
+"""Training of networks without a screen: one loop (`loop.py`), everything chosen in one value (`settings.py`)."""

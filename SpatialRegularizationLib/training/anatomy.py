@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from ..registration.setting_fields import refuse_unknown
+from ..declaration import refuse_unknown
 from .config_file import read_config
 
 Tissue = tuple[tuple[int, ...], ...]

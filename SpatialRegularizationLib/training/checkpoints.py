@@ -14,8 +14,7 @@ from typing import Any
 
 import torch
 
-from ..io.atomic import atomic_path
-from ..io.results import write_text
+from ..io.atomic import atomic_path, write_text
 from ..models.base import RegistrationModel
 from ..models.hyper_model import HyperModel
 from ..zoo.card import load_model

@@ -12,7 +12,7 @@ import torch
 
 from ..geometry.grid import Grid
 from ..io.volumes import read_grid
-from ..registration.model_grid import TrainingLattice, letters_of
+from ..zoo.training_grid import TrainingLattice, letters_of
 from .distributed import Workers
 from .lists import Entry, missing_files, read_list
 from .preparation import ImageCache, Preparation, Prepared

@@ -22,7 +22,7 @@ from ..models.base import RegistrationModel
 from ..models.catalogue import build_model
 from ..objective import NonFiniteEnergyError
 from ..registration.choices import threads
-from ..registration.result import Cancelled, Monitor, Progress
+from ..registration.progress import Cancelled, Monitor, Progress
 from .checkpoints import LAST, Position, load_last, save_last, start_from, write_history
 from .data import Data, load_together
 from .distributed import Workers, workers

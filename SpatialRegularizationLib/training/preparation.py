@@ -19,15 +19,15 @@ from torch import Tensor
 
 from ..geometry.grid import Grid
 from ..geometry.volume import Volume
-from ..io.atomic import atomic_path
+from ..images.intensity import prepare_intensity
+from ..images.lost_voxels import check_labels, fit_mask
+from ..images.usable import usable_image
+from ..io.atomic import atomic_path, write_text
 from ..io.points import Landmarks, read_landmarks
-from ..io.results import write_text
 from ..io.volumes import read_volume
-from ..registration.carry import carry
-from ..registration.model_grid import TrainingLattice, model_grid
-from ..registration.prepare import check_labels, fit_mask, prepare_intensity
-from ..registration.resample import resample, resample_labels
-from ..registration.usable import usable_image
+from ..transforms.regrid import carry
+from ..transforms.resample import resample, resample_labels
+from ..zoo.training_grid import TrainingLattice, model_grid
 from .lists import Entry
 
 VERSION = 2

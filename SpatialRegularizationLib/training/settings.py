@@ -8,19 +8,9 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from ..registration.model_grid import TrainingLattice
-from ..registration.setting_fields import (
-    check_kinds,
-    checked_choice,
-    checked_flag,
-    checked_number,
-    choice,
-    flag,
-    integer,
-    number,
-    refuse_unknown,
-)
+from ..declaration import check_kinds, checked_choice, checked_flag, checked_number, choice, flag, integer, number, refuse_unknown
 from ..zoo.folder import PARAMETERS, check_name
+from ..zoo.training_grid import TrainingLattice
 from .config_file import read_config
 from .synthesis_settings import SynthesisSettings
 

@@ -18,8 +18,8 @@ from torch import Tensor
 from ..fields.sampling import sample_nearest
 from ..geometry.grid import Grid
 from ..geometry.volume import Volume
-from ..registration.model_grid import TrainingLattice
-from ..registration.prepare import prepare_intensity
+from ..images.intensity import prepare_intensity
+from ..zoo.training_grid import TrainingLattice
 from .anatomy import Anatomy
 from .draws import Draws
 from .synthesis_image import LabelTable, painted, random_contrast, random_rim, scanned, twin

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from ..registration.setting_fields import checked_choice, checked_number, choice, integer, number, refuse_unknown
+from ..declaration import checked_choice, checked_number, choice, integer, number, refuse_unknown
 from .anatomy import Anatomy
 
 

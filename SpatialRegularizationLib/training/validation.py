@@ -10,10 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..evaluation.landmarks import pair_landmarks, target_registration_error
-from ..evaluation.overlap import dice_per_label, mean_over_labels
-from ..evaluation.regularity import measure_regularity
 from ..fields.sampling import sample_linear, sample_nearest, voxel_coordinates, warp
+from ..io.companions import pair_landmarks
+from ..measures.landmarks import target_registration_error
+from ..measures.overlap import dice_per_label, mean_over_labels
+from ..measures.regularity import measure_regularity
 from ..models.base import Prediction, RegistrationModel
 from .energies import predict
 from .pairs import Batch

@@ -18,14 +18,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..io.atomic import atomic_path
-from ..io.results import write_text
+from ..io.atomic import atomic_path, write_text
 from ..models.base import RegistrationModel
 from ..models.catalogue import build_model, describe
-from ..registration.model_grid import TrainingLattice
 from .folder import CARD, PARAMETERS, check_name, locate
 from .manifest import read_manifest
 from .record import NOT_A_MEDICAL_DEVICE, DataSource, StudyRecord, TrainingRecord, built, built_each
+from .training_grid import TrainingLattice
 
 INTENSITIES = ("percentile", "ct", "ct-soft", "none")
 """Kinds of `registration.prepare.prepare_intensity`."""

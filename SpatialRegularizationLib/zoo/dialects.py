@@ -13,16 +13,7 @@ from torch import Tensor
 
 from ..models.base import RegistrationModel
 from ..models.catalogue import build_model
-from .dialect_keys import (
-    Dialect,
-    backbone_sizes,
-    check_entries,
-    dropped,
-    integrates,
-    our_name,
-    recognize,
-    training_shape,
-)
+from .dialect_keys import Dialect, backbone_sizes, check_entries, dropped, integrates, our_name, recognize, training_shape
 from .hyper_dialect import import_hyper
 
 __all__ = ["Dialect", "ImportedModel", "describe_checkpoint", "import_state", "our_entries", "recognize"]

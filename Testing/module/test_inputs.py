@@ -13,11 +13,11 @@ import slicer_nodes as nodes
 import torch
 from slicer_nodes import far
 
-from SpatialRegularizationLib.evaluation.landmarks import pair_landmarks
+from SpatialRegularizationLib.io.companions import pair_landmarks
 from SpatialRegularizationLib.io.points import read_landmarks, read_points
 from SpatialRegularizationLib.io.transforms import read_transform
 from SpatialRegularizationLib.io.volumes import read_volume
-from SpatialRegularizationLib.registration.resample import resample_labels
+from SpatialRegularizationLib.transforms.resample import resample_labels
 
 pytestmark = pytest.mark.slicer
 

@@ -10,7 +10,7 @@ from SpatialRegularizationGui.jobs import LONGEST_PAUSE, PAUSE, Debounce, JobFol
 from SpatialRegularizationGui.request import RegistrationRequest
 
 from SpatialRegularizationLib.geometry.grid import Grid
-from SpatialRegularizationLib.registration.prepare import working_grid
+from SpatialRegularizationLib.images.working_grid import working_grid
 from SpatialRegularizationLib.registration.settings import RegistrationSettings
 
 

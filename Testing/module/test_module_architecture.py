@@ -23,9 +23,9 @@ MAY_USE_QT = {
 """Logic, scene and what is shown where are free of widgets, so that the console and tests run without them."""
 HEAVY = {"torch", "scipy", "nibabel", "safetensors", "matplotlib", "optuna", "requests"}
 LIGHT = {
-    "SpatialRegularizationLib.evaluation.lengths",
-    "SpatialRegularizationLib.evaluation.pixels",
-    "SpatialRegularizationLib.evaluation.verdicts",
+    "SpatialRegularizationLib.report.lengths",
+    "SpatialRegularizationLib.report.pixels",
+    "SpatialRegularizationLib.report.verdicts",
     "SpatialRegularizationLib.geometry.grid",
     "SpatialRegularizationLib.registration.presets",
     "SpatialRegularizationLib.registration.settings",

@@ -11,13 +11,13 @@ import pytest
 import torch
 
 from SpatialRegularizationLib.geometry import DisplacementField, SpatialTransform
+from SpatialRegularizationLib.io.apply import apply_transform_file
 from SpatialRegularizationLib.io.meshes import Mesh, write_mesh
 from SpatialRegularizationLib.io.points import read_points, write_points
 from SpatialRegularizationLib.io.transforms import read_transform, write_transform
 from SpatialRegularizationLib.io.volumes import read_volume, write_volume
-from SpatialRegularizationLib.registration.apply import apply_transform_file
-from SpatialRegularizationLib.registration.mapping import transform_points
-from SpatialRegularizationLib.registration.resample import resample, resample_labels
+from SpatialRegularizationLib.transforms.mapping import transform_points
+from SpatialRegularizationLib.transforms.resample import resample, resample_labels
 
 pytestmark = pytest.mark.slicer
 

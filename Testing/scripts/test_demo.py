@@ -11,12 +11,12 @@ import pytest
 from shippable import complete_card, tiny_model
 
 from SpatialRegularizationLib.commands.console import Console
-from SpatialRegularizationLib.evaluation import phantom
-from SpatialRegularizationLib.io.result_folder import FILES
+from SpatialRegularizationLib.phantoms import heads as phantom
 from SpatialRegularizationLib.registration.presets import preset_settings
 from SpatialRegularizationLib.registration.settings import RegistrationSettings
+from SpatialRegularizationLib.report.result_folder import FILES
+from SpatialRegularizationLib.training.shipping import ship_model
 from SpatialRegularizationLib.zoo.folder import ENVIRONMENT
-from SpatialRegularizationLib.zoo.shipping import ship_model
 
 SMALL = (24, 28, 24)
 

@@ -10,7 +10,7 @@ import pytest
 from command_line import QUICK
 from script_host import application_with, ended_with
 
-from SpatialRegularizationLib.io.result_folder import FILES
+from SpatialRegularizationLib.report.result_folder import FILES
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "register.py"
 

@@ -13,8 +13,8 @@ from shippable import complete_card, study_json, trained_run
 
 from SpatialRegularizationLib.models.catalogue import build_model, describe
 from SpatialRegularizationLib.training.config_file import read_config
+from SpatialRegularizationLib.training.shipping import faults_of
 from SpatialRegularizationLib.zoo.card import load_model, sha256_of
-from SpatialRegularizationLib.zoo.shipping import faults_of
 
 CARDS = """
 models:

@@ -12,7 +12,7 @@ from script_host import application_with, ended_with
 
 from SpatialRegularizationLib.models.catalogue import build_model
 from SpatialRegularizationLib.training.settings import TrainingSettings
-from SpatialRegularizationLib.training.tuning.settings import TuningSettings
+from SpatialRegularizationLib.tuning.settings import TuningSettings
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 SCRIPT = SCRIPTS / "train.py"

@@ -24,7 +24,7 @@ from harness import measure, write_results
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from SpatialRegularizationLib.evaluation.regularity import measure_regularity
+from SpatialRegularizationLib.measures.regularity import measure_regularity
 
 Figures = tuple[float, int]
 """Σ non-diffeomorphic volume in voxels; number of voxels with J⁰ <= 0."""

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from scipy.ndimage import map_coordinates
 
-from SpatialRegularizationLib.evaluation.regularity import measure_regularity
+from SpatialRegularizationLib.measures.regularity import measure_regularity
 
 
 def score(case: cases.Case, start: np.ndarray, displacement: np.ndarray) -> dict[str, object]:

@@ -22,12 +22,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from harness import measure, write_results
 
-from SpatialRegularizationLib.commands.worker_arrays import ArrayFiles
 from SpatialRegularizationLib.geometry import Grid, Volume
 from SpatialRegularizationLib.models.base import EncodingModel
 from SpatialRegularizationLib.models.catalogue import build_model
 from SpatialRegularizationLib.registration.session import PairSession
 from SpatialRegularizationLib.registration.settings import RegistrationSettings
+from SpatialRegularizationLib.worker.arrays import ArrayFiles
 from SpatialRegularizationLib.zoo.card import ModelCard
 
 CONDITION = {"alpha_prime": 0.1, "lambda_max": 2.5}

@@ -17,10 +17,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import harness
 
-from SpatialRegularizationLib.evaluation.phantom import two_subjects
+from SpatialRegularizationLib.geometry.companions import Companions
+from SpatialRegularizationLib.phantoms.heads import two_subjects
 from SpatialRegularizationLib.registration.presets import preset_settings
 from SpatialRegularizationLib.registration.register import register
-from SpatialRegularizationLib.registration.result import Companions
 
 
 def main() -> None:

@@ -18,8 +18,8 @@ from pathlib import Path
 import harness
 
 from SpatialRegularizationLib.commands.tune_search import training_search
-from SpatialRegularizationLib.training.tuning.settings import TuningSettings
-from SpatialRegularizationLib.training.tuning.study import read_study
+from SpatialRegularizationLib.tuning.settings import TuningSettings
+from SpatialRegularizationLib.tuning.study import read_study
 
 
 def run_row(folder: Path) -> dict[str, object]:

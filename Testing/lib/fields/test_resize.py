@@ -9,13 +9,7 @@ from torch import Tensor
 
 from analytic import Affine, lattice
 from conformance import check_gradient
-from SpatialRegularizationLib.fields.resize import (
-    antialias_sigma,
-    resample_axes,
-    resize,
-    resize_displacement,
-    shrink,
-)
+from SpatialRegularizationLib.fields.resize import antialias_sigma, resample_axes, resize, resize_displacement, shrink
 
 LATTICES = [((5, 6, 4), (9, 4, 7)), ((9, 4, 7), (5, 6, 4)), ((4, 5, 6), (4, 5, 6)), ((3, 5, 4), (3, 9, 2))]
 

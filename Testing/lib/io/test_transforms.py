@@ -13,9 +13,9 @@ import torch
 
 from SpatialRegularizationLib.geometry import DisplacementField, SpatialTransform
 from SpatialRegularizationLib.io.transforms import read_transform, write_transform
-from SpatialRegularizationLib.registration.inverse import invert, invert_points
-from SpatialRegularizationLib.registration.mapping import transform_points
-from SpatialRegularizationLib.registration.resample import total_displacement
+from SpatialRegularizationLib.transforms.inverse import invert, invert_points
+from SpatialRegularizationLib.transforms.mapping import transform_points
+from SpatialRegularizationLib.transforms.resample import total_displacement
 
 TOLERANCE_MM = 1e-3
 FIELD_FORMATS = [".h5", ".nrrd", ".mha", ".nii.gz", ".nii"]

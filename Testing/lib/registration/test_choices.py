@@ -12,8 +12,8 @@ from SpatialRegularizationLib.priors.beta import BetaPrior
 from SpatialRegularizationLib.priors.gaussian import GaussianPrior
 from SpatialRegularizationLib.priors.uniform import UniformPrior
 from SpatialRegularizationLib.registration.choices import ComputeChoices, chosen_device, chosen_prior
-from SpatialRegularizationLib.registration.instance import TensorPair
 from SpatialRegularizationLib.registration.settings import RegistrationSettings
+from SpatialRegularizationLib.registration.working_pair import TensorPair
 from SpatialRegularizationLib.similarity.lncc import Lncc
 from SpatialRegularizationLib.similarity.mse import Mse
 

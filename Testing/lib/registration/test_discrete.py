@@ -9,7 +9,7 @@ import torch
 from SpatialRegularizationLib.fields.derivatives import jacobian_determinant
 from SpatialRegularizationLib.fields.smoothing import gaussian_smooth
 from SpatialRegularizationLib.integrators.scaling_and_squaring import integrate_velocity
-from SpatialRegularizationLib.registration.discrete import (
+from SpatialRegularizationLib.registration.large_motion import (
     SMALLEST_JACOBIAN,
     SearchStage,
     mind_distance,
@@ -17,7 +17,7 @@ from SpatialRegularizationLib.registration.discrete import (
     unfolded,
     velocity_of,
 )
-from SpatialRegularizationLib.registration.instance import TensorPair
+from SpatialRegularizationLib.registration.working_pair import TensorPair
 
 STAGES = (SearchStage(16, 3), SearchStage(20, 1))
 SIZE, MARGIN = 20, 5

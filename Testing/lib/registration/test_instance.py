@@ -12,10 +12,11 @@ from SpatialRegularizationLib.fields.smoothing import gaussian_smooth
 from SpatialRegularizationLib.models.free import Free
 from SpatialRegularizationLib.objective import NonFiniteEnergyError, Objective
 from SpatialRegularizationLib.priors.beta import BetaPrior
-from SpatialRegularizationLib.registration.diffeomorphism import displacement_of
-from SpatialRegularizationLib.registration.instance import Adam, Descent, TensorPair, descend, level_shape
+from SpatialRegularizationLib.registration.instance import Adam, Descent, descend
+from SpatialRegularizationLib.registration.working_pair import TensorPair, level_shape
 from SpatialRegularizationLib.regularizers.diffusion import WeightedDiffusion
 from SpatialRegularizationLib.similarity.mse import Mse
+from SpatialRegularizationLib.transforms.diffeomorphism import displacement_of
 
 SHAPE = (20, 18, 16)
 OBJECTIVE = Objective(Mse(), WeightedDiffusion(), BetaPrior(0.02, 0.001))

@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from SpatialRegularizationLib.geometry import DisplacementField, SpatialTransform
-from SpatialRegularizationLib.registration.diffeomorphism import displacement_of
-from SpatialRegularizationLib.registration.instance import TensorPair
 from SpatialRegularizationLib.registration.large_motion import initial_velocity, search_if_wanted
+from SpatialRegularizationLib.registration.working_pair import TensorPair
+from SpatialRegularizationLib.transforms.diffeomorphism import displacement_of
 
 SIZE, MARGIN = 16, 5
 

@@ -15,14 +15,15 @@ from known_model import Known, KnownSettings, card_of
 
 from SpatialRegularizationLib.fields.sampling import voxel_coordinates
 from SpatialRegularizationLib.geometry import DisplacementField, Grid, SpatialTransform, Volume
-from SpatialRegularizationLib.io.result_folder import FILES, read_report
-from SpatialRegularizationLib.io.results import write_result
-from SpatialRegularizationLib.registration.diffeomorphism import fold_map
-from SpatialRegularizationLib.registration.discrete import velocity_of
-from SpatialRegularizationLib.registration.mapping import transform_points
+from SpatialRegularizationLib.geometry.companions import Companions
+from SpatialRegularizationLib.registration.large_motion import velocity_of
 from SpatialRegularizationLib.registration.optimize import _refined_at, _refinement_steps
 from SpatialRegularizationLib.registration.register import register
-from SpatialRegularizationLib.registration.result import Companions, Registration
+from SpatialRegularizationLib.registration.result import Registration
+from SpatialRegularizationLib.report.result_folder import FILES, read_report
+from SpatialRegularizationLib.report.results import write_result
+from SpatialRegularizationLib.transforms.diffeomorphism import fold_map
+from SpatialRegularizationLib.transforms.mapping import transform_points
 
 SEEN = physical.grid("LIA", shape=(40, 36, 38), spacing=(2.5, 2.5, 2.5))
 """Where the network sees an image about the center of the anatomy."""

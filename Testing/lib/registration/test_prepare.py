@@ -9,16 +9,9 @@ import pytest
 import torch
 
 from SpatialRegularizationLib.geometry import Grid, Volume
-from SpatialRegularizationLib.registration.prepare import (
-    check_image,
-    check_labels,
-    check_overlap,
-    describe_working_grid,
-    fit_mask,
-    overlap_share,
-    prepare_intensity,
-    working_grid,
-)
+from SpatialRegularizationLib.images.intensity import prepare_intensity
+from SpatialRegularizationLib.images.usable import check_image, check_labels, fit_mask
+from SpatialRegularizationLib.images.working_grid import check_overlap, describe_working_grid, overlap_share, working_grid
 
 IDENTITY = ((1, 0, 0), (0, 1, 0), (0, 0, 1))
 

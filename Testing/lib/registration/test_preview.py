@@ -13,10 +13,11 @@ from bending import FAST
 
 from SpatialRegularizationLib.fields.derivatives import jacobian_determinant
 from SpatialRegularizationLib.geometry import DisplacementField, SpatialTransform, Volume
+from SpatialRegularizationLib.geometry.companions import Companions
 from SpatialRegularizationLib.registration.preview import VOXELS, PairPreview, Start
+from SpatialRegularizationLib.registration.progress import Cancelled
 from SpatialRegularizationLib.registration.register import register
-from SpatialRegularizationLib.registration.resample import resample
-from SpatialRegularizationLib.registration.result import Cancelled, Companions
+from SpatialRegularizationLib.transforms.resample import resample
 
 GRID = physical.grid("LIA", shape=(38, 37, 38), spacing=(2.4, 2.6, 2.5))
 SHORT = replace(FAST, levels=((4, 4, 5),))

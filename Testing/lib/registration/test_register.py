@@ -12,12 +12,14 @@ import torch
 from bending import FAST
 
 from SpatialRegularizationLib.geometry import DisplacementField, SpatialTransform, Volume
+from SpatialRegularizationLib.geometry.companions import Companions
 from SpatialRegularizationLib.objective import NonFiniteEnergyError
-from SpatialRegularizationLib.registration.diffeomorphism import fold_map
 from SpatialRegularizationLib.registration.presets import PRESETS
+from SpatialRegularizationLib.registration.progress import Cancelled, Progress
 from SpatialRegularizationLib.registration.register import register
-from SpatialRegularizationLib.registration.resample import total_displacement
-from SpatialRegularizationLib.registration.result import Cancelled, Companions, Progress, Registration
+from SpatialRegularizationLib.registration.result import Registration
+from SpatialRegularizationLib.transforms.diffeomorphism import fold_map
+from SpatialRegularizationLib.transforms.resample import total_displacement
 
 BEND = bending.Bend()
 GRID = bending.cube()

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from SpatialRegularizationLib.geometry import Grid, SpatialTransform, Volume
+from SpatialRegularizationLib.geometry.companions import Companions
 from SpatialRegularizationLib.registration.register import register
-from SpatialRegularizationLib.registration.result import Companions
 
 BEND = bending.Bend()
 GRID = bending.cube()

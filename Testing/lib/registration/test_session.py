@@ -15,8 +15,8 @@ from known_model import Known, KnownSettings, card_of
 from SpatialRegularizationLib.geometry import SpatialTransform
 from SpatialRegularizationLib.models.base import EncodingModel
 from SpatialRegularizationLib.models.catalogue import build_model
+from SpatialRegularizationLib.registration.progress import Cancelled
 from SpatialRegularizationLib.registration.register import register
-from SpatialRegularizationLib.registration.result import Cancelled
 from SpatialRegularizationLib.registration.session import PairSession
 
 SEEN = physical.grid("LIA", shape=(32, 32, 32), spacing=(3.0, 3.0, 3.0))

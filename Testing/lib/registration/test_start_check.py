@@ -7,8 +7,8 @@ import physical
 import pytest
 import torch
 
-from SpatialRegularizationLib.evaluation.phantom import two_subjects
 from SpatialRegularizationLib.geometry import Grid, Volume
+from SpatialRegularizationLib.phantoms.heads import two_subjects
 from SpatialRegularizationLib.registration.register import register
 from SpatialRegularizationLib.registration.settings import RegistrationSettings
 from SpatialRegularizationLib.registration.start_check import doubts

@@ -10,8 +10,7 @@ import torch
 
 from SpatialRegularizationLib.fields.sampling import warp
 from SpatialRegularizationLib.geometry import Grid, Volume
-from SpatialRegularizationLib.registration.instance import TensorPair
-from SpatialRegularizationLib.registration.working_pair import MARGIN_MM, working_pair
+from SpatialRegularizationLib.registration.working_pair import MARGIN_MM, TensorPair, working_pair
 
 IDENTITY = np.eye(4)
 

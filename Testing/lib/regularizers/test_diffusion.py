@@ -11,12 +11,7 @@ from torch import Tensor
 from analytic import Affine, lattice
 from conformance import check_gradient, displacement, weights
 from SpatialRegularizationLib.regularizers import diffusion
-from SpatialRegularizationLib.regularizers.diffusion import (
-    WeightedDiffusion,
-    WeightEnd,
-    gradient_energy,
-    weighted_diffusion,
-)
+from SpatialRegularizationLib.regularizers.diffusion import WeightedDiffusion, WeightEnd, gradient_energy, weighted_diffusion
 
 SHAPES = [(4, 3, 5), (1, 4, 3), (6, 5)]
 SPACINGS = [None, (1.0, 1.5, 3.0)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from SpatialRegularizationLib.evaluation.overlap import dice_per_label, mean_over_labels
+from SpatialRegularizationLib.measures.overlap import dice_per_label, mean_over_labels
 from SpatialRegularizationLib.similarity.overlap import one_hot, soft_dice_loss
 
 

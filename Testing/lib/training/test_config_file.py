@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from SpatialRegularizationLib.evaluation.study.settings import StudySettings
+from SpatialRegularizationLib.studies.settings import StudySettings
 from SpatialRegularizationLib.training.config_file import read_config
 from SpatialRegularizationLib.training.lists import read_list
 from SpatialRegularizationLib.training.settings import TrainingSettings
-from SpatialRegularizationLib.training.tuning.settings import TuningSettings
+from SpatialRegularizationLib.tuning.settings import TuningSettings
 
 yaml = pytest.importorskip("yaml", reason="configurations in YAML need PyYAML")
 

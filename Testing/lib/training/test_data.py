@@ -14,12 +14,12 @@ from blobs import grid_of, person, settings_dict, write_list, write_person
 
 from SpatialRegularizationLib.geometry.grid import Grid
 from SpatialRegularizationLib.geometry.volume import Volume
+from SpatialRegularizationLib.images.intensity import prepare_intensity
 from SpatialRegularizationLib.io.volumes import read_volume, write_volume
-from SpatialRegularizationLib.registration.model_grid import letters_of
-from SpatialRegularizationLib.registration.prepare import prepare_intensity
 from SpatialRegularizationLib.training.data import load_data
 from SpatialRegularizationLib.training.lists import read_list
 from SpatialRegularizationLib.training.settings import TrainingSettings
+from SpatialRegularizationLib.zoo.training_grid import letters_of
 
 
 def settings(folder: Path, **changes: Any) -> TrainingSettings:

@@ -15,7 +15,7 @@ from resumed import InterruptAt, same, states, without_time
 from SpatialRegularizationLib.io.claims import TakenError
 from SpatialRegularizationLib.models.catalogue import build_model
 from SpatialRegularizationLib.objective import NonFiniteEnergyError
-from SpatialRegularizationLib.registration.result import Cancelled, Progress
+from SpatialRegularizationLib.registration.progress import Cancelled, Progress
 from SpatialRegularizationLib.training.checkpoints import LAST
 from SpatialRegularizationLib.training.data import load_data
 from SpatialRegularizationLib.training.distributed import Workers

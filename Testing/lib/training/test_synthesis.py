@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from SpatialRegularizationLib.fields.sampling import voxel_coordinates
-from SpatialRegularizationLib.registration.model_grid import TrainingLattice
 from SpatialRegularizationLib.training.anatomy import Anatomy
 from SpatialRegularizationLib.training.draws import Draws
 from SpatialRegularizationLib.training.shapes import random_shapes
 from SpatialRegularizationLib.training.synthesis import SynthesizedPair, Synthesizer
 from SpatialRegularizationLib.training.synthesis_settings import SynthesisSettings
+from SpatialRegularizationLib.zoo.training_grid import TrainingLattice
 
 CPU = torch.device("cpu")
 SHAPE = (24, 28, 20)

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import torch
 
-from SpatialRegularizationLib.evaluation.regularity import measure_regularity
 from SpatialRegularizationLib.fields.sampling import voxel_coordinates
+from SpatialRegularizationLib.measures.regularity import measure_regularity
 from SpatialRegularizationLib.training.draws import Draws, control_points
 from SpatialRegularizationLib.training.synthesis_motion import composed, random_affine, random_displacement, random_positions
 from SpatialRegularizationLib.training.synthesis_settings import SynthesisSettings

@@ -11,9 +11,9 @@ import torch
 from blobs import grid_of, settings_dict
 from torch import Tensor
 
-from SpatialRegularizationLib.evaluation.overlap import dice_per_label, mean_over_labels
 from SpatialRegularizationLib.fields.parameters import Displacement
 from SpatialRegularizationLib.io.points import write_points
+from SpatialRegularizationLib.measures.overlap import dice_per_label, mean_over_labels
 from SpatialRegularizationLib.models.base import Prediction, RegistrationModel
 from SpatialRegularizationLib.objective import Objective
 from SpatialRegularizationLib.priors.uniform import UniformPrior

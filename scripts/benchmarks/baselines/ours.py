@@ -18,11 +18,11 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
+from SpatialRegularizationLib.geometry.companions import Companions
 from SpatialRegularizationLib.geometry.transform import SpatialTransform
 from SpatialRegularizationLib.io.volumes import read_volume
 from SpatialRegularizationLib.registration.presets import preset_settings
 from SpatialRegularizationLib.registration.register import register
-from SpatialRegularizationLib.registration.result import Companions
 
 
 def overrides(variant: str) -> dict[str, object]:

@@ -1,1 +1,0 @@
-"""What the maximum is worth: overlap, landmarks, regularity, the report, and a phantom with a known truth."""

@@ -1,0 +1,1 @@
+"""Pure figures of images and transforms: overlap, surface distance, landmarks, regularity, alignment, memory."""

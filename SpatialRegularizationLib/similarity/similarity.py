@@ -1,0 +1,38 @@
+"""What a similarity is: how unlike two images are, with parameters that declare themselves."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+from torch import Tensor
+
+
+class Similarity(ABC):
+    """-log p(fixed | warped); subclasses are frozen dataclasses whose fields declare themselves (`declaration.number`).
+
+    A similarity that is listed in `similarity.SIMILARITIES` can be chosen on the command line, in settings and the panel.
+
+    Attributes:
+        name: as it is chosen.
+        summary: for help texts, a few words.
+        prefix: before the names of its parameters in settings.
+        exact: what is reported for equal images; `exact - D` is reported for others.
+    """
+
+    name: ClassVar[str]
+    summary: ClassVar[str]
+    prefix: ClassVar[str] = ""
+    exact: ClassVar[float] = 1.0
+
+    @abstractmethod
+    def __call__(self, warped: Tensor, fixed: Tensor, mask: Tensor | None = None) -> Tensor:
+        """D of two images (N, C, *s), over a mask (N, 1, *s) or everywhere: a scalar, lower is more alike."""
+
+    def features(self, image: Tensor) -> Tensor:
+        """What of an image (N, 1, *s) is compared, made once for each image: (N, C, *s)."""
+        return image
+
+    def on_features(self) -> Similarity:
+        """The similarity that compares features; itself where they are the image."""
+        return self

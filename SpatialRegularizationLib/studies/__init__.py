@@ -1,0 +1,1 @@
+"""Several methods on the same pairs, measured the same way, with figures, tests, tables and pictures."""

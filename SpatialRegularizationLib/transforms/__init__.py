@@ -1,0 +1,1 @@
+"""Where points go: transforms composed, inverted, resampled, kept free of folds and brought to other grids."""

@@ -1,0 +1,1 @@
+"""The search for hyperparameters: studies shared by processes, their response surface and report, dense sweeps."""

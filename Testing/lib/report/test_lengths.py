@@ -1,0 +1,75 @@
+"""Lengths for people keep their digits in images of any voxel size."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+
+import pytest
+from finished import finished_registration
+
+from SpatialRegularizationLib.geometry import DisplacementField, Grid, SpatialTransform, Volume
+from SpatialRegularizationLib.registration.result import Registration
+from SpatialRegularizationLib.report.lengths import LengthUnit
+from SpatialRegularizationLib.report.report import report_html
+from SpatialRegularizationLib.report.summary import summary
+from SpatialRegularizationLib.report.verdicts import figures_of
+from SpatialRegularizationLib.studies.tables import digits_of
+
+
+def _scaled(factor: float) -> Registration:
+    """The finished registration with every length multiplied."""
+    found = finished_registration()
+
+    def grid(of: Grid) -> Grid:
+        return replace(of, spacing=tuple(factor * s for s in of.spacing), origin=tuple(factor * o for o in of.origin))
+
+    def scaled(value: object) -> object:
+        if isinstance(value, DisplacementField):
+            return DisplacementField(factor * value.vectors, grid(value.grid))
+        if isinstance(value, SpatialTransform):  # its affine is the identity
+            return replace(value, displacement=scaled(value.displacement))
+        return replace(value, grid=grid(value.grid)) if isinstance(value, Volume) else value
+
+    changes = {f.name: scaled(getattr(found, f.name)) for f in fields(found)}
+    figures = found.figures
+    tre = {when: {"mean": factor * getattr(figures, when)["mean"]} for when in ("tre_before_mm", "tre_after_mm")}
+    hd95 = {"hd95_after_mm": {1: 2.5 * factor, "mean": 2.5 * factor}}
+    return replace(found, **changes | {"figures": replace(figures, **tre, **hd95)})
+
+
+@pytest.mark.parametrize(
+    ("voxel_mm", "length_mm", "number", "words"),
+    [
+        (1.0, 0.866, "0.9 mm", "0.866 mm"),
+        (0.15, 0.0866, "0.09 mm", "0.0866 mm"),
+        (0.05, 0.0213, "0.02 mm", "0.0213 mm"),
+        (0.002, 0.00213, "2.1 µm", "2.13 µm"),
+        (4e-5, 0.0000213, "0.02 µm", "0.0213 µm"),
+        (2e-6, 0.00000213, "2.1 nm", "2.13 nm"),
+        (2000.0, 12345.6, "12.3 m", "12.3 m"),
+        (5.0, 12345.6, "12345.6 mm", "12346 mm"),
+    ],
+)
+def test_the_unit_and_the_digits_are_those_of_the_voxels(voxel_mm: float, length_mm: float, number: str, words: str) -> None:
+    unit = LengthUnit.of(voxel_mm)
+    assert f"{unit.number(length_mm, 1)} {unit.name}" == number
+    assert unit.words(length_mm) == words
+
+
+@pytest.mark.parametrize(("factor", "unit"), [(1.0, "mm"), (1e-3, "µm"), (1e-6, "nm"), (1e3, "m")])
+def test_a_registration_reads_the_same_in_every_unit(factor: float, unit: str) -> None:
+    usual, found = _scaled(1.0), _scaled(factor)
+    ours, theirs = ({f.name: f for f in figures_of(summary(r, ""), min(r.fixed.grid.spacing))} for r in (usual, found))
+    for name in ("Displacement, mean / max", "Landmark error, mean", "Surface distance (HD95), mean"):
+        assert theirs[name].after == ours[name].after.replace("mm", unit), name
+        assert theirs[name].before == ours[name].before
+        assert any(digit in theirs[name].after for digit in "123456789")
+    page = report_html(found)
+    assert f"voxels of 1.5 × 2 × 3 {unit}" in page
+    assert f"HD95 after ({unit})" in page
+    assert "<td>2.500</td>" in page
+
+
+def test_columns_of_a_study_keep_two_digits_that_count() -> None:
+    assert (digits_of("tre_mm", 1.234), digits_of("tre_mm", 0.00213), digits_of("tre_mm", 0.0)) == (2, 4, 2)
+    assert digits_of("dice", 0.00213) == 3
