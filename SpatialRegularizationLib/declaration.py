@@ -45,12 +45,12 @@ def flag(default: bool, text: str) -> Any:
     return field(default=default, metadata={"flag": True, "help": text, "unit": ""})
 
 
-def path(text: str, default: Any = None) -> Any:
+def file_path(text: str, default: Any = None) -> Any:
     """A field that is the path of a file or folder."""
     return field(default=default, metadata={"path": True, "help": text, "unit": ""})
 
 
-def value(default: Any, text: str, *, unit: str = "", check: Callable[[str, Any], Any] | None = None) -> Any:
+def entry(default: Any, text: str, *, unit: str = "", check: Callable[[str, Any], Any] | None = None) -> Any:
     """A field of another kind.
 
     Args:

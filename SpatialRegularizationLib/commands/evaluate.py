@@ -14,8 +14,7 @@ from typing import Any
 import torch
 
 from ..geometry.volume import Volume
-from ..images.lost_voxels import check_companions
-from ..images.usable import usable_pair
+from ..images.usable import check_companions, usable_pair
 from ..io.atomic import write_text
 from ..io.companions import read_companions
 from ..io.transforms import read_transform

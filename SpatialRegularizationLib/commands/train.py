@@ -78,8 +78,8 @@ def settings_help(cls: type = TrainingSettings, prefix: str = "") -> dict[str, s
     for f in fields(cls):
         rules, unit = f.metadata, f" {f.metadata['unit']}" if f.metadata["unit"] else ""
         parts = [rules["help"]]
-        if "choices" in rules or "several" in rules:
-            parts.append(" | ".join(rules.get("choices") or rules["several"]))
+        if "choices" in rules:
+            parts.append(" | ".join(rules["choices"]))
         if "range" in rules:
             parts.append(f"{rules['range'][0]:g} to {rules['range'][1]:g}{unit}")
         if f.default is not MISSING and f.default not in (None, ()):

@@ -7,7 +7,7 @@ from typing import Any
 from ..geometry.companions import Companions
 from ..geometry.transform import SpatialTransform
 from ..geometry.volume import Volume
-from ..images.lost_voxels import fit_mask
+from ..images.usable import fit_mask
 from .alignment import displacement_of, lncc_of
 from .regularity import length_figures, measure_regularity
 from .scores import landmark_scores, overlap_scores

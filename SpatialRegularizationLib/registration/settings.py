@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from ..declaration import check_fields, choice, integer, number, offers, parameters_of, refuse_unknown, value
+from ..declaration import check_fields, choice, entry, integer, number, offers, parameters_of, refuse_unknown
 from ..priors import PRIORS
 from ..similarity import SIMILARITIES
 
@@ -51,7 +51,7 @@ class RegistrationSettings:
         ("auto", "on", "off"),
         "search for large displacements before the gradient descent; auto decides by the pair",
     )
-    levels: tuple[tuple[int, int, int], ...] = value(
+    levels: tuple[tuple[int, int, int], ...] = entry(
         ((8, 8, 60), (4, 4, 50), (2, 4, 40), (1, 2, 30)),
         "coarse to fine: (image shrink, velocity shrink, steps) of each level, shrinks in working voxels",
         unit="voxels, voxels, steps",

@@ -13,8 +13,7 @@ from ..geometry.companions import Companions
 from ..geometry.transform import SpatialTransform
 from ..geometry.volume import Volume
 from ..images.intensity import prepare_intensity
-from ..images.lost_voxels import check_companions, fit_mask
-from ..images.usable import usable_pair
+from ..images.usable import check_companions, fit_mask, usable_pair
 from ..io.companions import read_companions
 from ..io.transforms import read_transform
 from ..io.volumes import read_volume

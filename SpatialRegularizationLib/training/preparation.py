@@ -20,8 +20,7 @@ from torch import Tensor
 from ..geometry.grid import Grid
 from ..geometry.volume import Volume
 from ..images.intensity import prepare_intensity
-from ..images.lost_voxels import check_labels, fit_mask
-from ..images.usable import usable_image
+from ..images.usable import check_labels, fit_mask, usable_image
 from ..io.atomic import atomic_path, write_text
 from ..io.points import Landmarks, read_landmarks
 from ..io.volumes import read_volume

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from ..declaration import check_kinds, checked_choice, checked_flag, checked_number, choice, flag, integer, number, refuse_unknown
+from ..declaration import check_fields, checked_choice, choice, entry, file_path, flag, integer, number, refuse_unknown
 from ..zoo.folder import PARAMETERS, check_name
 from ..zoo.training_grid import TrainingLattice
 from .config_file import read_config
@@ -19,12 +19,29 @@ FILES = ("train", "validation", "out", "cache", "synthesis.anatomy")
 FLIPS = ("left-right", "front-back", "head-foot")
 
 
-def _path(text: str) -> Any:
-    return field(default=None, metadata={"path": True, "help": text, "unit": ""})
+def _checked_three(kind: type, unit: str) -> Callable[[str, Any], tuple]:
+    def check(name: str, given: Any) -> tuple:
+        try:
+            numbers = tuple(kind(n) for n in given)
+        except (TypeError, ValueError, OverflowError):
+            numbers = ()
+        if len(numbers) != 3 or any(not n > 0 or n != g for n, g in zip(numbers, given, strict=True)):
+            words = "whole numbers" if kind is int else "numbers"
+            raise ValueError(f"{name} must be three positive {words} ({unit}), one per axis, got {given!r}.")
+        return numbers
+
+    return check
 
 
 def _three(kind: type, unit: str, text: str) -> Any:
-    return field(default=None, metadata={"three": kind, "help": text, "unit": unit})
+    return entry(None, text, unit=unit, check=_checked_three(kind, unit))
+
+
+def _checked_flips(name: str, given: Any) -> tuple[str, ...]:
+    flips = [given] if isinstance(given, str) else given
+    if not isinstance(flips, list | tuple):
+        raise ValueError(f"{name} must be a list of {', '.join(FLIPS)}, got {given!r}.")
+    return tuple(checked_choice(name, item, FLIPS) for item in flips)
 
 
 @dataclass(frozen=True)
@@ -39,29 +56,19 @@ class TrainingSettings:
         metadata={"help": "which system, and its settings: {system: tm-spr, size: tiny}", "unit": ""}
     )
     out: str = field(metadata={"path": True, "help": "folder of this run: checkpoints, history, TensorBoard", "unit": ""})
-    start: str | None = field(
-        default=None,
-        metadata={
-            "path": True,
-            "help": "model whose parameters the training starts from: a name of 'models list' or a .safetensors file, whose "
-            "layers `model` must have; a Hyper system may start from its plain one; default: fresh ones",
-            "unit": "",
-        },
+    start: str | None = file_path(
+        "model whose parameters the training starts from: a name of 'models list' or a .safetensors file, whose layers `model` "
+        "must have; a Hyper system may start from its plain one; default: fresh ones"
     )
-    train: str | None = _path("list of the training images (.csv or .json); of label maps where images are synthesized from them")
-    name: str | None = field(default=None, metadata={"help": "of the model in the zoo; default: that of the folder", "unit": ""})
-    purpose: str = field(default="", metadata={"help": "what the model registers, for its card", "unit": ""})
-    validation: str | None = _path(
+    train: str | None = file_path("list of the training images (.csv or .json); of label maps where images are synthesized")
+    name: str | None = entry(None, "of the model in the zoo; default: that of the folder")
+    purpose: str = entry("", "what the model registers, for its card")
+    validation: str | None = file_path(
         "list of the validation images (label maps: of which the same images are synthesized each time); default: none, the "
         "last state is the result"
     )
-    synthesis: SynthesisSettings | None = field(
-        default=None,
-        metadata={
-            "parts": SynthesisSettings,
-            "help": "train on synthesized images, as {source: labels, anatomy: FILE}; default: on the images",
-            "unit": "",
-        },
+    synthesis: SynthesisSettings | None = entry(
+        None, "train on synthesized images, as {source: labels, anatomy: FILE}; default: on the images"
     )
 
     pairs: str = choice(
@@ -70,11 +77,8 @@ class TrainingSettings:
         "which images meet: any two people, the atlas (moving) and a person, two images of one group of the list, or (where "
         "images are synthesized) two deformations of one label map",
     )
-    atlas: str | None = field(default=None, metadata={"help": "name of the atlas in the list of training images", "unit": ""})
-    orientation: str | None = field(
-        default=None,
-        metadata={"help": "direction of each axis, e.g. LIA; default: that of the first training image", "unit": ""},
-    )
+    atlas: str | None = entry(None, "name of the atlas in the list of training images")
+    orientation: str | None = entry(None, "direction of each axis, e.g. LIA; default: that of the first training image")
     spacing_mm: tuple[float, float, float] | None = _three(
         float, "mm", "voxel spacing of the network's lattice; default: median of the training images"
     )
@@ -85,15 +89,12 @@ class TrainingSettings:
     intensity: str = choice(
         "percentile", ("percentile", "ct", "none"), "intensity preparation: robust percentiles, a CT window, or none"
     )
-    cache: str | None = _path("folder of prepared images, shared by all runs that name it; default: OUT/cache")
+    cache: str | None = file_path("folder of prepared images, shared by all runs that name it; default: OUT/cache")
 
-    flips: tuple[str, ...] = field(
-        default=(),
-        metadata={
-            "several": FLIPS,
-            "help": "directions mirrored at random, both images alike; only where anatomy allows it",
-            "unit": "",
-        },
+    flips: tuple[str, ...] = entry(
+        (),
+        "directions mirrored at random, both images alike, of " + ", ".join(FLIPS) + "; only where anatomy allows it",
+        check=_checked_flips,
     )
     deform_voxels: float = number(
         0.0, 0.0, 20.0, "voxels", "standard deviation of random smooth velocities that deform each image; 0: none"
@@ -149,9 +150,7 @@ class TrainingSettings:
     threads: int | None = integer(None, 1, 1024, "", "CPU threads; default: all")
 
     def __post_init__(self) -> None:
-        for f in fields(self):
-            object.__setattr__(self, f.name, _checked(f.name, getattr(self, f.name), f.metadata, f.default))
-        check_kinds(self)
+        check_fields(self)
         if not isinstance(self.model, Mapping) or "system" not in self.model:
             raise ValueError(f"model must name a system, such as {{system: tm-spr, size: tiny}}, got {self.model!r}.")
         object.__setattr__(self, "model", dict(self.model))
@@ -248,37 +247,3 @@ def _plain(value: Any) -> Any:
 def _refuse_if(condition: bool, problem: str) -> None:
     if condition:
         raise ValueError(problem)
-
-
-def _checked(name: str, value: Any, rules: Mapping[str, Any], default: Any) -> Any:
-    """`value` in its right type, or a ValueError with name, expected and got."""
-    if value is None and default is None:
-        return None
-    if "choices" in rules:
-        return checked_choice(name, value, rules["choices"])
-    if "range" in rules:
-        return checked_number(name, value, rules)
-    if "flag" in rules:
-        return checked_flag(name, value)
-    if "three" in rules:
-        return _checked_three(name, value, rules)
-    if "several" in rules:
-        values = [value] if isinstance(value, str) else value
-        if not isinstance(values, list | tuple):
-            raise ValueError(f"{name} must be a list of {', '.join(rules['several'])}, got {value!r}.")
-        return tuple(checked_choice(name, item, rules["several"]) for item in values)
-    if "path" in rules and not isinstance(value, (str, os.PathLike)):
-        raise ValueError(f"{name} must be a path, got {value!r}.")
-    return str(value) if "path" in rules else value
-
-
-def _checked_three(name: str, value: Any, rules: Mapping[str, Any]) -> tuple:
-    kind, unit = rules["three"], rules["unit"]
-    try:
-        numbers = tuple(kind(n) for n in value)
-    except (TypeError, ValueError, OverflowError):
-        numbers = ()
-    if len(numbers) != 3 or any(not n > 0 or n != given for n, given in zip(numbers, value, strict=True)):
-        words = "whole numbers" if kind is int else "numbers"
-        raise ValueError(f"{name} must be three positive {words} ({unit}), one per axis, got {value!r}.")
-    return numbers
