@@ -27,7 +27,7 @@ from SpatialRegularizationLib.training.settings import TrainingSettings
 from SpatialRegularizationLib.training.shapes import random_shapes
 from SpatialRegularizationLib.training.synthesis import Synthesizer
 from SpatialRegularizationLib.training.synthesis_settings import SynthesisSettings
-from SpatialRegularizationLib.zoo.training_grid import TrainingLattice
+from SpatialRegularizationLib.zoo.training_grid import TrainingGrid
 
 ROOT = Path(__file__).resolve().parent.parent
 TILE, GAP = 112, 2
@@ -72,7 +72,7 @@ def phantom_maps() -> list[torch.Tensor]:
 def head_tiles(maps: list[torch.Tensor], settings: SynthesisSettings, seed: int, count: int) -> list[np.ndarray]:
     """Slices of both images of some pairs."""
     labels = sorted({int(value) for one in maps for value in one.unique()} - {0})
-    lattice = TrainingLattice(tuple(maps[0].shape[2:]), (2.0, 2.0, 2.0), "LPS")
+    lattice = TrainingGrid(tuple(maps[0].shape[2:]), (2.0, 2.0, 2.0), "LPS")
     synthesizer = Synthesizer(settings, lattice, labels)
     tiles = []
     for number in range(count):
@@ -86,7 +86,7 @@ def shape_tiles(seed: int, count: int) -> list[np.ndarray]:
     """The same of random shapes."""
     settings = TrainingSettings.from_file(ROOT / "scripts" / "configs" / "any_shapes_hyper.yaml")
     synthesis = settings.synthesis
-    lattice = TrainingLattice(settings.shape, settings.spacing_mm)
+    lattice = TrainingGrid(settings.shape, settings.spacing_mm)
     synthesizer = Synthesizer(synthesis, lattice, range(1, 1 + synthesis.shapes))
     tiles = []
     for number in range(count):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ..io.atomic import write_text
 from ..registration.choices import chosen_device
-from ..registration.network import Network, lattice_of, network_of
+from ..registration.network import Network, network_of
 from ..training.data import Data, load_data
 from ..training.pairs import find_atlas, validation_pairs
 from ..training.settings import TrainingSettings
@@ -48,7 +48,7 @@ def run(options: argparse.Namespace, console: Console, arguments: Sequence[str])
 
 def data_settings(options: argparse.Namespace, network: Network) -> TrainingSettings:
     """How to read the images: onto the model's lattice, paired as asked."""
-    lattice = lattice_of(network.card)
+    lattice = network.card.training_grid
     return TrainingSettings.from_dict(
         {
             "model": {"system": network.model.system},

@@ -14,7 +14,7 @@ import numpy as np
 from ..geometry.grid import Grid
 from ..geometry.volume import Volume
 from ..transforms.resample import resample
-from ..zoo.training_grid import TrainingLattice, letters_of
+from ..zoo.training_grid import TrainingGrid, letters_of
 from .heads import two_subjects
 
 AIR_HU = -1000.0
@@ -23,7 +23,7 @@ _AXIS = {"L": 0, "R": 0, "P": 1, "A": 1, "S": 2, "I": 2}
 
 
 @lru_cache(maxsize=2)
-def trial_pair(lattice: TrainingLattice, intensity: str = "percentile", *, seed: int = 0) -> tuple[Volume, Volume]:
+def trial_pair(lattice: TrainingGrid, intensity: str = "percentile", *, seed: int = 0) -> tuple[Volume, Volume]:
     """Two different synthetic heads on one grid of the model's shape, spacing and orientation.
 
     Args:
@@ -44,7 +44,7 @@ def trial_pair(lattice: TrainingLattice, intensity: str = "percentile", *, seed:
     return fixed, moving
 
 
-def _placed(image: Volume, letters: str, lattice: TrainingLattice) -> Volume:
+def _placed(image: Volume, letters: str, lattice: TrainingGrid) -> Volume:
     """The image with its axes along `letters`, and the model's spacing instead of its own."""
     own = letters_of(image.grid)
     axes = [next(a for a in range(3) if _AXIS[own[a]] == _AXIS[letter]) for letter in letters]

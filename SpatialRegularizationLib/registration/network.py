@@ -17,7 +17,7 @@ from ..geometry.volume import Volume
 from ..images.intensity import prepare_intensity
 from ..models.base import Prediction, RegistrationModel
 from ..models.precision import in_float32, network_precision
-from ..zoo.training_grid import TrainingLattice, model_grid
+from ..zoo.training_grid import model_grid
 from .working_pair import read_through
 
 if TYPE_CHECKING:
@@ -138,18 +138,13 @@ def seen_pair(
     if not prepared:
         fixed = prepare_intensity(fixed, card.intensity, "fixed image")
         moving = prepare_intensity(moving, card.intensity, "moving image")
-    grid, notes = model_grid(fixed, lattice_of(card))
+    grid, notes = model_grid(fixed, card.training_grid)
     return SeenPair(
         read_through(moving, grid, affine).to(device),
         read_through(fixed, grid, np.eye(4)).to(device),
         grid,
         notes,
     )
-
-
-def lattice_of(card: ModelCard) -> TrainingLattice:
-    """Where a model's training images lay."""
-    return TrainingLattice(tuple(card.shape), tuple(card.spacing_mm), card.orientation)
 
 
 @dataclass(frozen=True)

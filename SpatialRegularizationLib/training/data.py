@@ -12,7 +12,7 @@ import torch
 
 from ..geometry.grid import Grid
 from ..io.volumes import read_grid
-from ..zoo.training_grid import TrainingLattice, letters_of
+from ..zoo.training_grid import TrainingGrid, letters_of
 from .distributed import Workers
 from .lists import Entry, missing_files, read_list
 from .preparation import ImageCache, Preparation, Prepared
@@ -74,7 +74,7 @@ def load_data(settings: TrainingSettings, *, tell: Callable[[str], None] = lambd
 
 def _without_lists(settings: TrainingSettings) -> Data:
     """For random shapes: there is nothing to read."""
-    lattice = TrainingLattice(settings.shape, settings.spacing_mm, settings.orientation or "")
+    lattice = TrainingGrid(settings.shape, settings.spacing_mm, settings.orientation or "")
     return Data((), (), Preparation(lattice, settings.intensity), tuple(range(1, 1 + settings.synthesis.shapes)))
 
 
@@ -135,7 +135,7 @@ def _missing_images(settings: TrainingSettings, training: Sequence[Entry], valid
     ]
 
 
-def _lattice(settings: TrainingSettings, entries: Sequence[Entry], images: int, problems: list[str]) -> TrainingLattice:
+def _lattice(settings: TrainingSettings, entries: Sequence[Entry], images: int, problems: list[str]) -> TrainingGrid:
     """The asked-for lattice; what was not asked for follows from the images that can be read."""
     grids, unreadable = _each(entries, lambda entry: read_grid(entry.main))
     if not grids:
@@ -151,7 +151,7 @@ def _lattice(settings: TrainingSettings, entries: Sequence[Entry], images: int, 
     if shape is None:
         fields = [np.ceil((np.array(n) - 1) * np.array(s) / spacing + 1 - 1e-3) for n, s in turned]
         shape = tuple(int(n) * settings.multiple for n in np.ceil(np.max(fields, axis=0) / settings.multiple))
-    return TrainingLattice(shape, spacing, orientation)
+    return TrainingGrid(shape, spacing, orientation)
 
 
 def _turned(grid: Grid, orientation: str) -> tuple[tuple[int, ...], tuple[float, ...]] | None:

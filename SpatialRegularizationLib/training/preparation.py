@@ -26,7 +26,7 @@ from ..io.points import Landmarks, read_landmarks
 from ..io.volumes import read_volume
 from ..transforms.regrid import carry
 from ..transforms.resample import resample, resample_labels
-from ..zoo.training_grid import TrainingLattice, model_grid
+from ..zoo.training_grid import TrainingGrid, model_grid
 from .lists import Entry
 
 VERSION = 2
@@ -44,7 +44,7 @@ class Preparation:
         intensity: as in `RegistrationSettings`.
     """
 
-    lattice: TrainingLattice
+    lattice: TrainingGrid
     intensity: str = "percentile"
 
 
@@ -165,7 +165,7 @@ def _landmarks(positions: np.ndarray, about: dict) -> Landmarks:
     return Landmarks(np.asarray(positions), **{name: tuple(v) if isinstance(v, list) else v for name, v in about.items()})
 
 
-def _lattice_over(image: Volume, lattice: TrainingLattice) -> Grid:
+def _lattice_over(image: Volume, lattice: TrainingGrid) -> Grid:
     """The common lattice, laid over an image as it is laid over a fixed image at prediction."""
     problem = (
         f"it does not fit a lattice of {_times(lattice.shape)} voxels of {_times(lattice.spacing_mm)} mm (axes "

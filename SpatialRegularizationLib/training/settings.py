@@ -10,7 +10,7 @@ from typing import Any
 
 from ..declaration import check_fields, checked_choice, choice, entry, file_path, flag, integer, number, refuse_unknown
 from ..zoo.folder import PARAMETERS, check_name
-from ..zoo.training_grid import TrainingLattice
+from ..zoo.training_grid import TrainingGrid
 from .config_file import read_config
 from .synthesis_settings import SynthesisSettings
 
@@ -158,7 +158,7 @@ class TrainingSettings:
             check_name(self.name)
         if self.synthesis is not None:
             object.__setattr__(self, "synthesis", SynthesisSettings.of(self.synthesis))
-        TrainingLattice((1, 1, 1), (1.0, 1.0, 1.0), self.orientation or "")
+        TrainingGrid((1, 1, 1), (1.0, 1.0, 1.0), self.orientation or "")
         if (self.pairs == "atlas-to-subject") != (self.atlas is not None):
             raise ValueError(
                 f"atlas names the moving image of atlas-to-subject pairs, got pairs {self.pairs} and atlas {self.atlas!r}; "

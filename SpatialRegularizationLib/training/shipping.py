@@ -20,7 +20,7 @@ from torch import Tensor
 from ..io.claims import claimed
 from ..models.base import RegistrationModel
 from ..phantoms.trial_pair import trial_pair
-from ..registration.network import lattice_of, seen_pair
+from ..registration.network import seen_pair
 from ..registration.register import register
 from ..registration.settings import RegistrationSettings
 from ..zoo.card import ModelCard, load_model, read_card, save_model, sha256_of
@@ -150,7 +150,7 @@ def conditions(model: RegistrationModel) -> list[Mapping[str, float]]:
 
 def trial_tensors(card: ModelCard, *, seed: int = 0) -> tuple[Tensor, Tensor]:
     """(moving, fixed) of the trial pair as the network sees it, (1, 1, i, j, k)."""
-    pair = trial_pair(lattice_of(card), card.intensity, seed=seed)
+    pair = trial_pair(card.training_grid, card.intensity, seed=seed)
     seen = seen_pair(pair, card, np.eye(4), torch.device("cpu"))
     return seen.moving, seen.fixed
 
@@ -210,7 +210,7 @@ def _room_faults(folder: Path, written: Path) -> list[str]:
 
 def trial_faults(model: RegistrationModel, card: ModelCard) -> list[str]:
     """A registration of the trial pair, as a user gets it."""
-    fixed, moving = trial_pair(lattice_of(card), card.intensity)
+    fixed, moving = trial_pair(card.training_grid, card.intensity)
     try:
         found = register(fixed, moving, RegistrationSettings(affine="none", device="cpu"), model=(model, card))
     except (RuntimeError, ValueError) as error:

@@ -19,7 +19,7 @@ from ..fields.sampling import sample_nearest
 from ..geometry.grid import Grid
 from ..geometry.volume import Volume
 from ..images.intensity import prepare_intensity
-from ..zoo.training_grid import TrainingLattice
+from ..zoo.training_grid import TrainingGrid
 from .anatomy import Anatomy
 from .draws import Draws
 from .synthesis_image import LabelTable, painted, random_contrast, random_rim, scanned, twin
@@ -57,7 +57,7 @@ class Synthesizer:
         ValueError: labels that the anatomy does not list.
     """
 
-    def __init__(self, settings: SynthesisSettings, lattice: TrainingLattice, labels: Sequence[int]) -> None:
+    def __init__(self, settings: SynthesisSettings, lattice: TrainingGrid, labels: Sequence[int]) -> None:
         anatomy = settings.anatomy
         if anatomy is not None:
             refuse_unlisted(labels, anatomy)
@@ -101,7 +101,7 @@ class Synthesizer:
         return prepare_intensity(Volume(image[0], self.grid), INTENSITY).data[None]
 
 
-def plain_grid(lattice: TrainingLattice) -> Grid:
+def plain_grid(lattice: TrainingGrid) -> Grid:
     """The lattice along the patient's axes at the origin, for images that are of nobody."""
     return Grid(lattice.shape, lattice.spacing_mm, (0.0, 0.0, 0.0), ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)))
 

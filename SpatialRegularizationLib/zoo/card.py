@@ -24,7 +24,7 @@ from ..models.catalogue import build_model, describe
 from .folder import CARD, PARAMETERS, check_name, locate
 from .manifest import read_manifest
 from .record import NOT_A_MEDICAL_DEVICE, DataSource, StudyRecord, TrainingRecord, built, built_each
-from .training_grid import TrainingLattice
+from .training_grid import TrainingGrid
 
 INTENSITIES = ("percentile", "ct", "ct-soft", "none")
 """Kinds of `registration.prepare.prepare_intensity`."""
@@ -86,9 +86,14 @@ class ModelCard:
         object.__setattr__(self, "studies", built_each(StudyRecord, self.studies, "its study"))
         if self.training is not None and not isinstance(self.training, TrainingRecord):
             object.__setattr__(self, "training", built(TrainingRecord, self.training, "its training"))
-        TrainingLattice(self.shape, self.spacing_mm, self.orientation)
+        TrainingGrid(self.shape, self.spacing_mm, self.orientation)
         if self.intensity not in INTENSITIES:
             raise ValueError(f"A card's intensity must be one of {', '.join(INTENSITIES)}, got {self.intensity!r}.")
+
+    @property
+    def training_grid(self) -> TrainingGrid:
+        """Where its training images lay."""
+        return TrainingGrid(self.shape, self.spacing_mm, self.orientation)
 
     @property
     def system(self) -> str:

@@ -30,7 +30,7 @@ _AXES = {"L": (0, 1), "R": (0, -1), "P": (1, 1), "A": (1, -1), "S": (2, 1), "I":
 
 
 @dataclass(frozen=True)
-class TrainingLattice:
+class TrainingGrid:
     """What the images of a model's training had in common.
 
     Args:
@@ -52,7 +52,7 @@ class TrainingLattice:
             )
 
 
-def model_grid(fixed: Volume, lattice: TrainingLattice) -> tuple[Grid, tuple[str, ...]]:
+def model_grid(fixed: Volume, lattice: TrainingGrid) -> tuple[Grid, tuple[str, ...]]:
     """The lattice for a network, and what to say about it.
 
     Spacing is the training's. An axis shorter than the training's is padded to its size at both ends; a longer one is cut
@@ -124,7 +124,7 @@ def _upright(grid: Grid, turned: Grid, exact: np.ndarray) -> Grid:
     return Grid(shape, turned.spacing, tuple(exact @ low), tuple(map(tuple, exact)))
 
 
-def _check_spacing(fixed: Grid, turned: Grid, lattice: TrainingLattice) -> None:
+def _check_spacing(fixed: Grid, turned: Grid, lattice: TrainingGrid) -> None:
     ratios = np.array(turned.spacing) / np.array(lattice.spacing_mm)
     if ratios.max() > COARSEST:
         raise ValueError(
@@ -149,7 +149,7 @@ def _content(fixed: Volume, turned: Grid) -> list[tuple[float, float]]:
     return list(zip(index.min(0).tolist(), index.max(0).tolist(), strict=True))
 
 
-def _window(turned: Grid, lattice: TrainingLattice, axis: int, content: tuple[float, float]) -> tuple[int, int]:
+def _window(turned: Grid, lattice: TrainingGrid, axis: int, content: tuple[float, float]) -> tuple[int, int]:
     """First voxel (in the training's voxels, from the first of the turned lattice) and number of voxels along an axis."""
     ratio = turned.spacing[axis] / lattice.spacing_mm[axis]
     trained = lattice.shape[axis]
@@ -168,7 +168,7 @@ def _window(turned: Grid, lattice: TrainingLattice, axis: int, content: tuple[fl
     return min(max(start, 0), whole - count), count
 
 
-def _misfit(turned: Grid, lattice: TrainingLattice, axis: int, verb: str, voxels: float) -> ValueError:
+def _misfit(turned: Grid, lattice: TrainingGrid, axis: int, verb: str, voxels: float) -> ValueError:
     letters = letters_of(turned)
     trained = lattice.shape[axis] * lattice.spacing_mm[axis]
     return ValueError(

@@ -27,7 +27,6 @@ from SpatialRegularizationLib.geometry.companions import Companions
 from SpatialRegularizationLib.geometry.transform import SpatialTransform
 from SpatialRegularizationLib.phantoms.heads import two_subjects
 from SpatialRegularizationLib.phantoms.trial_pair import trial_pair
-from SpatialRegularizationLib.registration.network import lattice_of
 from SpatialRegularizationLib.registration.presets import PRESETS
 from SpatialRegularizationLib.registration.preview import PairPreview
 from SpatialRegularizationLib.registration.register import register
@@ -97,7 +96,7 @@ def fingerprints() -> Iterator[tuple[str, dict[str, str]]]:
 def of_model(name: str) -> Iterator[tuple[str, dict[str, str]]]:
     """One installed model on its own lattice."""
     model, card = load_model(name, torch.device("cpu"))
-    fixed, moving = trial_pair(lattice_of(card), card.intensity)
+    fixed, moving = trial_pair(card.training_grid, card.intensity)
     settings = replace(PRESETS["generic"], threads=1, device="cpu", affine="rigid", intensity=card.intensity)
     yield f"model {name}", of_registration(register(fixed, moving, settings, model=(model, card)))
     refined = replace(settings, refine_steps=4)

@@ -14,11 +14,11 @@ from SpatialRegularizationLib.training.draws import Draws
 from SpatialRegularizationLib.training.shapes import random_shapes
 from SpatialRegularizationLib.training.synthesis import SynthesizedPair, Synthesizer
 from SpatialRegularizationLib.training.synthesis_settings import SynthesisSettings
-from SpatialRegularizationLib.zoo.training_grid import TrainingLattice
+from SpatialRegularizationLib.zoo.training_grid import TrainingGrid
 
 CPU = torch.device("cpu")
 SHAPE = (24, 28, 20)
-LATTICE = TrainingLattice(SHAPE, (2.0, 2.0, 2.0), "LPS")
+LATTICE = TrainingGrid(SHAPE, (2.0, 2.0, 2.0), "LPS")
 STILL = {"warp_voxels": 0.0, "rotation_degrees": 0.0, "scaling": 0.0, "shift_voxels": 0.0}
 CLEAN = {"texture": 0.0, "bias": 0.0, "noise": 0.0, "blur_voxels": 0.0, "coarse": 0.0, "gamma": 0.0}
 ANATOMY = {"tissues": [[[2, 3]], [5, 6], [9]], "stays": [2, 3, 5], "counted": [2, 3]}

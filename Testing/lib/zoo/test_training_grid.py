@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from SpatialRegularizationLib.geometry import Grid, Volume
-from SpatialRegularizationLib.zoo.training_grid import TrainingLattice, letters_of, model_grid
+from SpatialRegularizationLib.zoo.training_grid import TrainingGrid, letters_of, model_grid
 
-LATTICE = TrainingLattice((48, 40, 44), (1.0, 1.0, 1.0), "LIA")
+LATTICE = TrainingGrid((48, 40, 44), (1.0, 1.0, 1.0), "LIA")
 
 
 def ball(where: Grid, radius: float, center: np.ndarray = physical.CENTER) -> Volume:
@@ -80,7 +80,7 @@ def test_a_small_tilt_keeps_the_axes_of_the_image_and_a_large_one_follows_the_pa
 
 def test_without_an_orientation_the_axes_are_taken_as_they_are_stored() -> None:
     fixed = physical.grid("oblique", shape=(40, 40, 40), spacing=(1.0,) * 3)
-    grid, _ = model_grid(ball(fixed, 12), TrainingLattice(LATTICE.shape, LATTICE.spacing_mm))
+    grid, _ = model_grid(ball(fixed, 12), TrainingGrid(LATTICE.shape, LATTICE.spacing_mm))
     assert np.allclose(np.array(grid.direction), np.array(fixed.direction))
 
 
@@ -102,4 +102,4 @@ def test_images_far_from_the_training_are_refused_with_the_reason(shape: tuple, 
 @pytest.mark.parametrize("orientation", ["LI", "LIX", "LRA", "lia", "LIAS"])
 def test_an_orientation_is_three_letters_of_three_axes(orientation: str) -> None:
     with pytest.raises(ValueError, match="three letters, one each of L/R, P/A and S/I"):
-        TrainingLattice((8, 8, 8), (1.0, 1.0, 1.0), orientation)
+        TrainingGrid((8, 8, 8), (1.0, 1.0, 1.0), orientation)
