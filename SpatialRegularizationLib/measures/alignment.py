@@ -10,7 +10,7 @@ from ..geometry.transform import SpatialTransform
 from ..geometry.volume import Volume
 from ..images.intensity import prepare_intensity
 from ..images.working_grid import working_grid
-from ..similarity.lncc import local_ncc
+from ..similarity.local_correlation import local_ncc
 from ..similarity.mind import MindSsc
 from ..transforms.resample import resample, total_displacement
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, ClassVar
 
 from ..declaration import number
-from .prior import Prior, lambda_floor, lambda_max
+from .prior import Prior, lambda_floor, lambda_max, positive
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 SMALLEST_WEIGHT = 1e-6
 
@@ -59,5 +59,5 @@ class BetaPrior(Prior):
 
     def optimal_lambda(self, energy: Tensor) -> Tensor:
         """argmin over λ of λ g - α′ log(λ/λmax):   λ* = λmax · min(1, α′/(λmax g)), for the gradient energy g ≥ 0."""
-        w = (self.alpha_prime / (self.lambda_max * energy).clamp(min=torch.finfo(energy.dtype).tiny)).clamp(max=1.0)
+        w = (self.alpha_prime / positive(self.lambda_max * energy)).clamp(max=1.0)
         return self.lambda_max * w.clamp(min=self.lambda_floor)

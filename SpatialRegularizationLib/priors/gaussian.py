@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, ClassVar
 
 from ..declaration import number
-from .prior import Prior, lambda_floor
+from .prior import Prior, lambda_floor, positive
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -57,5 +57,5 @@ class GaussianPrior(Prior):
     def optimal_lambda(self, energy: Tensor) -> Tensor:
         """argmin over λ ≥ 0 of λ g + σ′(λ/λmean - 1)²:   λ* = λmean · max(0, 1 - λmean g/(2σ′))."""
         scale = self.lambda_mean / (2 * self.sigma_prime) if self.sigma_prime > 0 else math.inf
-        w = (1 - scale * energy.clamp(min=torch.finfo(energy.dtype).tiny)).clamp(min=0.0)
+        w = (1 - scale * positive(energy)).clamp(min=0.0)
         return self.lambda_mean * w.clamp(min=self.lambda_floor)

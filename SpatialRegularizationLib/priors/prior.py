@@ -1,13 +1,17 @@
-"""What a prior on the weight map is: an energy, its closed-form minimizer, and parameters that declare themselves."""
+"""What a prior on the weight map is: an energy, its closed-form minimizer, and parameters that declare themselves.
+
+Priors import torch only when they compute, so that a panel can show them before torch is installed.
+"""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar
-
-from torch import Tensor
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..declaration import number
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def lambda_max() -> Any:
@@ -24,6 +28,13 @@ def lambda_floor() -> Any:
         0.0, 0.0, 1.0, "", "smallest weight, as a share of lambda-max (lambda-mean for the Gaussian prior)",
         symbol="λ floor", offered=0.1,
     )  # fmt: skip
+
+
+def positive(energy: Tensor) -> Tensor:
+    """The energy, at least the smallest normal number of its type, so that one can divide by it."""
+    import torch
+
+    return energy.clamp(min=torch.finfo(energy.dtype).tiny)
 
 
 class Prior(ABC):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, ClassVar
 
 from .prior import Prior, lambda_max
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,10 @@ class UniformPrior(Prior):
         return self.lambda_max
 
     def __call__(self, lambda_map: Tensor) -> Tensor:
-        return torch.zeros((), dtype=lambda_map.dtype, device=lambda_map.device)
+        return lambda_map.new_zeros(())
 
     def optimal_lambda(self, energy: Tensor) -> Tensor:
         """λ ≡ lambda_max."""
+        import torch
+
         return torch.full_like(energy, self.lambda_max)

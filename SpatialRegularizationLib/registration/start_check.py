@@ -15,7 +15,7 @@ import torch
 from ..geometry.grid import Grid
 from ..geometry.volume import Volume
 from ..images.working_grid import overlap_share
-from ..similarity.lncc import local_ncc
+from ..similarity.local_correlation import local_ncc
 from .affine import COARSE, rigidly_improved
 from .mutual_information import MutualInformation, Pair, mass_center, pair_at
 from .working_pair import read_through

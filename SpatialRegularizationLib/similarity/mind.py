@@ -11,16 +11,15 @@ Two images of one anatomy in different modalities have similar descriptors, whic
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
-
-import torch
-import torch.nn.functional as F
-from torch import Tensor
+from typing import TYPE_CHECKING, ClassVar
 
 from ..declaration import integer
-from ..fields.smoothing import box_mean
 from .mse import Mse
 from .similarity import Similarity
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
 
 CHANNELS = 12
 
@@ -60,6 +59,9 @@ class MindSsc(Similarity):
 
 def mind_ssc(image: Tensor, *, radius: int = 1, dilation: int = 2) -> Tensor:
     """Descriptors in (0, 1], (N, 12, i, j, k), of an image (N, 1, i, j, k); differentiable."""
+    import torch  # late, as in this whole file: what can be chosen is known without torch
+    import torch.nn.functional as F
+
     if image.dim() != 5 or image.shape[1] != 1:
         raise ValueError(f"MIND-SSC needs a (N, 1, i, j, k) image, got {tuple(image.shape)}.")
     padded = F.pad(image, (dilation,) * 6, mode="replicate")
@@ -74,6 +76,8 @@ def mind_ssc(image: Tensor, *, radius: int = 1, dilation: int = 2) -> Tensor:
 def _patch_distances(padded: Tensor, shape: torch.Size, radius: int, dilation: int):
     """D_rs of the twelve pairs. For axes a < b and a sign, the pairs (-e_a, ±e_b) and (∓e_b, +e_a) have the same
     difference e_a ± e_b, so one squared-difference map E(x) = (I(x) - I(x + e_a ± e_b))² is read at p - e_a and p ∓ e_b."""
+    from ..fields.smoothing import box_mean
+
     for a in range(3):
         for b in range(a + 1, 3):
             for sign in (-1, 1):

@@ -28,7 +28,7 @@ import plain_forms
 from SpatialRegularizationLib.fields.resize import resize_displacement
 from SpatialRegularizationLib.integrators.scaling_and_squaring import integrate_velocity
 from SpatialRegularizationLib.regularizers.diffusion import weighted_diffusion
-from SpatialRegularizationLib.similarity.lncc import local_ncc
+from SpatialRegularizationLib.similarity.local_correlation import local_ncc
 
 SHAPES = {"96": (96, 96, 96), "brain": (160, 192, 224)}
 

@@ -8,8 +8,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from conformance import check_gradient, check_refuses, displacement, textures
-from SpatialRegularizationLib.similarity import lncc
-from SpatialRegularizationLib.similarity.lncc import EPSILON, Lncc, local_ncc
+from SpatialRegularizationLib.similarity import local_correlation
+from SpatialRegularizationLib.similarity.lncc import Lncc
+from SpatialRegularizationLib.similarity.local_correlation import EPSILON, local_ncc
 
 CASES = [(3, (7, 5, 9)), (5, (9, 7, 5)), (7, (8, 11, 9)), (9, (9, 6, 13)), (9, (4, 3, 5)), (3, (1, 6, 7)), (5, (11, 8))]
 
@@ -45,7 +46,7 @@ def test_value_and_gradients_are_those_of_five_convolutions(window: int, shape: 
 def test_slabs_smaller_than_the_volume_change_nothing(
     window: int, shape: tuple[int, ...], voxels: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lncc, "SLAB_VOXELS", voxels)
+    monkeypatch.setattr(local_correlation, "SLAB_VOXELS", voxels)
     warped, fixed = _textures(shape)
     _assert_equal(warped, fixed, window)
     _assert_equal(warped, fixed, window, _mask(fixed))
