@@ -29,7 +29,7 @@ from ..transforms.resample import resample
 from .pairs import ReadPair
 
 LIST = "baselines.json"
-FOLDER = Path(__file__).resolve().parents[3] / "scripts" / "benchmarks" / "baselines"
+FOLDER = Path(__file__).resolve().parents[2] / "scripts" / "benchmarks" / "baselines"
 """Of a checkout of the repository."""
 
 

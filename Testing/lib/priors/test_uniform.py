@@ -26,5 +26,5 @@ def test_a_gaussian_prior_without_width_is_the_uniform_weight() -> None:
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -0.1])
 def test_numbers_outside_their_range_are_refused(value: float) -> None:
-    with pytest.raises(ValueError, match=f"lambda_mean must be at least 0, got {value}"):
+    with pytest.raises(ValueError, match=f"lambda_max must be at least 0, got {value}"):
         UniformPrior(value)

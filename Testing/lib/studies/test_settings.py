@@ -15,7 +15,7 @@ from SpatialRegularizationLib.studies.settings import StudySettings
 
 NONE = Baselines(Path("nowhere"))
 SYN = Baselines(Path("nowhere"), {"syn_mi": {"script": "ants_syn.py", "own_start": False}})
-REPOSITORY = Path(__file__).resolve().parents[4]
+REPOSITORY = Path(__file__).resolve().parents[3]
 
 
 def study(**values: Any) -> StudySettings:
@@ -133,6 +133,7 @@ def test_an_aim_may_compare_with_the_affine_start() -> None:
 
 def test_the_baselines_of_the_repository_have_their_scripts() -> None:
     found = Baselines.of(REPOSITORY / "scripts" / "benchmarks" / "baselines", None)
+    assert Baselines.of(None, None) == found
     assert "syn_mi" in found.scripts
     for entry in found.scripts.values():
         assert (found.folder / entry["script"]).is_file()
