@@ -1,22 +1,25 @@
-"""What every system is: two images (and perhaps a condition) in, the unknown and λ out.
+"""Define what every system is: two images (and perhaps a condition) in, the unknown and λ out.
 
     Prediction = model(moving, fixed, condition)        on the model's lattice
     u          = model.displacement(prediction, shape)  integrated, on the lattice of the images
-    E          = model.objective(condition)             what training minimises
+    E          = model.objective(condition)             what training minimizes
 """
 
 from __future__ import annotations
 
+import contextlib
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from ..fields.parameters import Displacement, StationaryVelocity, VelocitySequence
+from ..fields.parameters import Displacement, StationaryVelocity
 from ..objective import Objective
+
+PRECISIONS = {"float32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,7 @@ class Prediction:
         lambda_map: λ (N, 1, *s) ≥ 0 on the same lattice, or None where the system has no spatial weight (or nobody asked).
     """
 
-    parameters: Displacement | StationaryVelocity | VelocitySequence
+    parameters: Displacement | StationaryVelocity
     lambda_map: Tensor | None
 
 
@@ -172,3 +175,24 @@ class EncodingModel(RegistrationModel, ABC):
         self, moving: Tensor, fixed: Tensor, condition: Tensor | None = None, *, with_lambda: bool = True
     ) -> Prediction:
         return self.decode(self.encode(moving, fixed, condition), condition, with_lambda=with_lambda)
+
+
+def network_precision(name: str, device: torch.device) -> contextlib.AbstractContextManager:
+    """Inside the block, convolutions and matrix products are computed in that precision; parameters stay as they are."""
+    return torch.autocast(device.type, dtype=PRECISIONS[name], enabled=name != "float32")
+
+
+def in_float32(prediction: Prediction) -> Prediction:
+    """The same prediction in float32: all that follows (integration, energies, geometry) is computed in it."""
+    unknown = prediction.parameters
+    floats = {f.name: getattr(unknown, f.name).float() for f in fields(unknown)}
+    lambda_map = prediction.lambda_map
+    return Prediction(replace(unknown, **floats), None if lambda_map is None else lambda_map.float())
+
+
+def predict(
+    network: Callable[..., Prediction], moving: Tensor, fixed: Tensor, condition: Tensor | None, precision: str = "float32"
+) -> Prediction:
+    """A model's answer, computed in the asked-for precision, given in float32."""
+    with network_precision(precision, fixed.device):
+        return in_float32(network(moving, fixed, condition))

@@ -23,10 +23,8 @@ from ..networks.hyper import HyperMode, HyperNetwork, HyperSettings, HyperSummar
 from ..networks.norms import NormKind
 from ..networks.transmorph_tvf import TransMorphTvf, TransMorphTvfSettings
 from ..networks.unet import UNetSettings
-from ..objective import Objective
 from .base import EncodingModel, Hyperparameter, Prediction
 from .network_model import EncodedPair, NetworkModel
-from .uniform import uniform_objective
 
 
 class Conditioned(Enum):
@@ -126,26 +124,6 @@ class HyperModel(EncodingModel, ABC):
                 "make one with model.condition({...})."
             )
         return condition
-
-
-class UniformHyperModel(HyperModel, ABC):
-    """A hyper system of one λ everywhere, λ in [0, 1]: (1 - λ) (1 - LNCC) + λ diffusion(u).
-
-    Args:
-        inner, settings, conditioned: as `HyperModel`.
-        default_lambda: λ where none is given.
-        lncc_window: voxels.
-    """
-
-    def __init__(
-        self, inner: NetworkModel, settings: HyperSettings, conditioned: Conditioned, default_lambda: float, lncc_window: int
-    ) -> None:
-        super().__init__(inner, (Hyperparameter("lambda", 0.0, 1.0, default_lambda),), settings, conditioned)
-        self.lncc_window = lncc_window
-
-    def objective(self, condition: Tensor | None = None) -> Objective:
-        share = self.values(condition)["lambda"]
-        return uniform_objective(share, self.lncc_window, similarity_weight=1 - share)
 
 
 def conditioned_layers(inner: NetworkModel, mode: HyperMode, conditioned: Conditioned) -> tuple[str, ...]:

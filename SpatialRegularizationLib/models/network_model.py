@@ -7,7 +7,7 @@ of what the network needs are padded with zeros at the end of the axis; `displac
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import ABC
 from dataclasses import dataclass
 
 import torch
@@ -21,7 +21,8 @@ from ..integrators.released import integrate_velocity_released
 from ..integrators.scaling_and_squaring import integrate_velocity
 from ..networks.backbone import Backbone, Encoding
 from ..networks.heads import WeightHead
-from ..networks.transmorph_tvf import TransMorphTvf, WarpForm
+from ..networks.transmorph_tvf import TransMorphTvf, TransMorphTvfSettings, WarpForm
+from ..networks.unet import UNet, UNetSettings
 from .base import EncodingModel, Prediction
 
 SLOW = 2.0**-6
@@ -58,9 +59,9 @@ class NetworkModel(EncodingModel, ABC):
         self.head = head
         self.integration_steps = integration_steps
 
-    @abstractmethod
     def lambda_scale(self, condition: Tensor | None) -> float | Tensor:
-        """λ / w: λmax of the beta prior, λmean of the Gaussian one."""
+        """λ / w, w from the weight head: the prior's `reference`. Systems with a head say it, others have no use for it."""
+        raise NotImplementedError(f"The system {self.system} has a weight head and does not say what its weights stand for.")
 
     def use_checkpointing(self, on: bool = True) -> None:
         """See the base: every backbone can."""
@@ -195,6 +196,11 @@ class NetworkModel(EncodingModel, ABC):
         position = voxel_coordinates(u.shape[2:], device=u.device, dtype=u.dtype)
         first = ((position + 0.5) * (size - 1) / size - position).expand(u.shape[0], -1, -1, -1, -1)
         return first + warp(u, first)
+
+
+def build_backbone(settings: TransMorphTvfSettings | UNetSettings) -> TransMorphTvf | UNet:
+    """The network of some settings, without a condition."""
+    return UNet(settings) if isinstance(settings, UNetSettings) else TransMorphTvf(settings)
 
 
 def _sizes(u: Tensor) -> Tensor:

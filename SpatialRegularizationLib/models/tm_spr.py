@@ -16,14 +16,14 @@ from torch import Tensor
 from ..networks.backbone import Backbone
 from ..networks.heads import HeadSettings, WeightHead, WeightRange
 from ..networks.norms import Conditioning
-from ..networks.transmorph_tvf import TransMorphTvf, TransMorphTvfSettings
-from ..networks.unet import UNet, UNetSettings
+from ..networks.transmorph_tvf import TransMorphTvfSettings
+from ..networks.unet import UNetSettings
 from ..objective import Objective
 from ..priors.beta import BetaPrior
 from ..priors.gaussian import GaussianPrior
 from ..regularizers.diffusion import WeightedDiffusion, WeightEnd
 from ..similarity.lncc import Lncc
-from .network_model import NetworkModel
+from .network_model import NetworkModel, build_backbone
 
 
 @dataclass(frozen=True)
@@ -48,10 +48,10 @@ class TmSprSettings:
 
     def __post_init__(self) -> None:
         if self.head is None:
-            span = WeightRange.SIGMOID if isinstance(self.prior, BetaPrior) else WeightRange.SOFTPLUS
+            span = WeightRange.SIGMOID if self.prior.bounded else WeightRange.SOFTPLUS
             object.__setattr__(self, "head", HeadSettings(range=span))
-        elif isinstance(self.prior, BetaPrior) and self.head.range is not WeightRange.SIGMOID:
-            raise ValueError("The beta prior needs weights in [0, 1]: choose the head's range sigmoid, got softplus.")
+        elif self.prior.bounded and self.head.range is not WeightRange.SIGMOID:
+            raise ValueError(f"The {self.prior.name} prior needs weights in [0, 1]: set the head's range to sigmoid, got softplus.")
 
 
 class TmSpr(NetworkModel):
@@ -71,11 +71,6 @@ class TmSpr(NetworkModel):
     def objective(self, condition: Tensor | None = None) -> Objective:
         settings = self.settings
         return Objective(Lncc(settings.lncc_window), WeightedDiffusion(settings.weight_end), settings.prior)
-
-
-def build_backbone(settings: TransMorphTvfSettings | UNetSettings) -> TransMorphTvf | UNet:
-    """The network of some settings, without a condition."""
-    return UNet(settings) if isinstance(settings, UNetSettings) else TransMorphTvf(settings)
 
 
 def build_head(network: Backbone, settings: HeadSettings, conditioning: Conditioning | None = None) -> WeightHead:

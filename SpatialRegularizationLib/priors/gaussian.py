@@ -28,6 +28,7 @@ class GaussianPrior(Prior):
 
     name: ClassVar[str] = "gaussian"
     summary: ClassVar[str] = "a normal distribution about lambda-mean"
+    bounded: ClassVar[bool] = False
 
     lambda_mean: float = number(
         1.0, 0.0, 1e3, "", "Gaussian prior: value that lambda is drawn to", symbol="λmean", live=True, search=(0.1, 10.0)

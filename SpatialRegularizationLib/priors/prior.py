@@ -45,10 +45,12 @@ class Prior(ABC):
     Attributes:
         name: as it is chosen.
         summary: for help texts, a few words.
+        bounded: True where no weight is above `reference`.
     """
 
     name: ClassVar[str]
     summary: ClassVar[str]
+    bounded: ClassVar[bool] = True
 
     @property
     @abstractmethod

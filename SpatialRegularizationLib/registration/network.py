@@ -15,8 +15,7 @@ from ..geometry.grid import Grid
 from ..geometry.transform import SpatialTransform
 from ..geometry.volume import Volume
 from ..images.intensity import prepare_intensity
-from ..models.base import Prediction, RegistrationModel
-from ..models.precision import in_float32, network_precision
+from ..models.base import Prediction, RegistrationModel, in_float32, network_precision
 from ..zoo.training_grid import model_grid
 from .working_pair import read_through
 

@@ -19,9 +19,8 @@ import torch
 from ..geometry.companions import Companions
 from ..geometry.transform import SpatialTransform
 from ..geometry.volume import Volume
-from ..models.base import EncodingModel, Hyperparameter, Prediction, RegistrationModel
+from ..models.base import EncodingModel, Hyperparameter, Prediction, RegistrationModel, in_float32, network_precision
 from ..models.network_model import EncodedPair
-from ..models.precision import in_float32, network_precision
 from ..transforms.regrid import carry, carry_displacement
 from .choices import ComputeChoices, threads
 from .live import LiveAnswer, MovingAtRest

@@ -14,8 +14,7 @@ import torch
 from torch import Tensor
 
 from ..fields.sampling import warp
-from ..models.base import Prediction, RegistrationModel
-from ..models.precision import in_float32, network_precision
+from ..models.base import Prediction, RegistrationModel, predict
 from ..objective import Energy, NonFiniteEnergyError, Objective
 from ..similarity.overlap import one_hot, soft_dice_loss
 from .pairs import Batch
@@ -80,7 +79,7 @@ class EnergyOf:
             condition: of the model.
             label_values: labels of the Dice term.
         """
-        prediction = predict(self.network, batch, condition, self.settings.precision)
+        prediction = predict(self.network, batch.moving, batch.fixed, condition, self.settings.precision)
         shape = tuple(batch.fixed.shape[2:])
         lambda_map = self.model.lambda_on(prediction, shape)
         objective = self.model.objective(condition)
@@ -122,12 +121,6 @@ class EnergyOf:
             for n in range(len(u))
         ]
         return torch.stack(losses).mean()
-
-
-def predict(network: Callable[..., Prediction], batch: Batch, condition: Tensor | None, precision: str = "float32") -> Prediction:
-    """The network's answer, computed in the asked-for precision, given in float32."""
-    with network_precision(precision, batch.fixed.device):
-        return in_float32(network(batch.moving, batch.fixed, condition))
 
 
 def exchanged(batch: Batch) -> Batch:

@@ -15,8 +15,7 @@ from ..io.companions import pair_landmarks
 from ..measures.landmarks import target_registration_error
 from ..measures.overlap import dice_per_label, mean_over_labels
 from ..measures.regularity import measure_regularity
-from ..models.base import Prediction, RegistrationModel
-from .energies import predict
+from ..models.base import Prediction, RegistrationModel, predict
 from .pairs import Batch
 from .preparation import Prepared
 from .settings import TrainingSettings
@@ -133,7 +132,7 @@ def _one_pair(
 ) -> tuple[dict[str, float], Shown]:
     batch = Batch.of([(moving, fixed)], device)
     condition = model.condition(device=device)
-    prediction = predict(model, batch, condition, settings.precision)
+    prediction = predict(model, batch.moving, batch.fixed, condition, settings.precision)
     return pair_figures(model, prediction, condition, (moving, fixed), batch)
 
 

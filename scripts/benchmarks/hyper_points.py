@@ -25,8 +25,8 @@ from pathlib import Path
 import harness
 import torch
 
+from SpatialRegularizationLib.models.base import predict
 from SpatialRegularizationLib.training.data import load_data
-from SpatialRegularizationLib.training.energies import predict
 from SpatialRegularizationLib.training.loop import train
 from SpatialRegularizationLib.training.outcome import BEST
 from SpatialRegularizationLib.training.pairs import Batch, validation_pairs
@@ -98,7 +98,7 @@ def figures_at(path: Path, settings: TrainingSettings, points: list[dict[str, fl
         rows.append([])
         for pair in pairs:
             batch = Batch.of([pair], torch.device("cpu"))
-            prediction = predict(model, batch, condition, "float32")
+            prediction = predict(model, batch.moving, batch.fixed, condition)
             rows[-1].append(pair_figures(model, prediction, condition, pair, batch)[0])
     return rows
 

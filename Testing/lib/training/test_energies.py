@@ -12,11 +12,12 @@ import torch
 from blobs import MODEL, settings_dict
 
 from SpatialRegularizationLib.fields.sampling import warp
+from SpatialRegularizationLib.models.base import predict
 from SpatialRegularizationLib.models.catalogue import build_model
 from SpatialRegularizationLib.objective import NonFiniteEnergyError
 from SpatialRegularizationLib.similarity.overlap import one_hot, soft_dice_loss
 from SpatialRegularizationLib.training.data import load_data
-from SpatialRegularizationLib.training.energies import BatchEnergy, EnergyOf, exchanged, predict
+from SpatialRegularizationLib.training.energies import BatchEnergy, EnergyOf, exchanged
 from SpatialRegularizationLib.training.pairs import Batch
 from SpatialRegularizationLib.training.settings import TrainingSettings
 
@@ -71,7 +72,7 @@ def test_a_batch_has_the_mean_energy_of_its_pairs(batch: Batch, energies: Energi
 def test_the_dice_term_is_added_with_its_weight(batch: Batch, model: Any, energies: Energies) -> None:
     one = part(batch, 0)
     with torch.no_grad():
-        u = model.displacement(predict(model, one, None), (16, 16, 24))
+        u = model.displacement(predict(model, one.moving, one.fixed, None), (16, 16, 24))
     expected = soft_dice_loss(warp(one_hot(one.moving_labels, LABELS), u), one_hot(one.fixed_labels, LABELS))
     found = energies(one, dice_weight=3.0)
     assert float(found.dice) == pytest.approx(float(expected), abs=1e-5)
@@ -83,7 +84,7 @@ def test_the_dice_term_is_added_with_its_weight(batch: Batch, model: Any, energi
 def test_the_symmetric_energy_is_the_mean_over_the_map_and_its_inverse(batch: Batch, model: Any, energies: Energies) -> None:
     one = part(batch, 0)
     with torch.no_grad():
-        prediction = predict(model, one, None)
+        prediction = predict(model, one.moving, one.fixed, None)
         u = model.inverse_displacement(prediction, (16, 16, 24))
         back = model.objective()(warp(one.fixed, u), one.moving, u, model.lambda_on(prediction, (16, 16, 24)), one.moving_inside)
     forth = energies(one).energy
@@ -97,7 +98,7 @@ def test_what_lies_outside_of_the_fixed_field_of_view_does_not_count(batch: Batc
     one = part(batch, 0)
     assert bool((one.fixed_inside[..., 20:] == 0).all())
     with torch.no_grad():
-        u = model.displacement(predict(model, one, None), (16, 16, 24))
+        u = model.displacement(predict(model, one.moving, one.fixed, None), (16, 16, 24))
         warped = warp(one.moving, u)
         changed = one.fixed.clone()
         changed[..., 23:] = 1 - changed[..., 23:]  # farther from what counts than half a window of 5
@@ -122,7 +123,7 @@ def test_a_dice_term_that_is_not_finite_is_named(batch: Batch, energies: Energie
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
 def test_half_precision_predicts_nearly_the_same_in_float32(batch: Batch, model: Any, precision: str) -> None:
     with torch.no_grad():
-        exact, near = (predict(model, batch, None, kind) for kind in ("float32", precision))
+        exact, near = (predict(model, batch.moving, batch.fixed, None, kind) for kind in ("float32", precision))
     assert near.parameters.velocity.dtype == near.lambda_map.dtype == torch.float32
     scale = float(exact.parameters.velocity.abs().max())
     assert scale > 0.01

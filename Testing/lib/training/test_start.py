@@ -12,8 +12,7 @@ import torch
 from blobs import SHAPE, settings_dict
 from torch import Tensor
 
-from SpatialRegularizationLib.models.catalogue import build_model
-from SpatialRegularizationLib.models.description import to_plain
+from SpatialRegularizationLib.models.catalogue import build_model, to_plain
 from SpatialRegularizationLib.training.checkpoints import start_from
 from SpatialRegularizationLib.training.loop import train
 from SpatialRegularizationLib.training.settings import TrainingSettings

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from lambda_response import NAMES, lambda_response
 
-from SpatialRegularizationLib.measures.lambda_response import NAMES, lambda_response
 from SpatialRegularizationLib.training.shipping import LARGEST_BYTES_TOGETHER, faults_of, trial_tensors
 from SpatialRegularizationLib.zoo.card import load_model, read_card
 from SpatialRegularizationLib.zoo.folder import BUNDLED, CARD, PARAMETERS

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from SpatialRegularizationLib.models.catalogue import build_model
 from SpatialRegularizationLib.models.hyper_tm_spr import HyperTmSpr
-from SpatialRegularizationLib.models.hyper_transmorph import HyperTransMorph
+from SpatialRegularizationLib.models.hyper_uniform import HyperTransMorph
 from SpatialRegularizationLib.models.tm_spr import TmSpr
 from SpatialRegularizationLib.networks.blocks import BlockOrder
 from SpatialRegularizationLib.zoo.dialects import Dialect, import_state, our_entries
