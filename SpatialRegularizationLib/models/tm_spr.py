@@ -51,7 +51,8 @@ class TmSprSettings:
             span = WeightRange.SIGMOID if self.prior.bounded else WeightRange.SOFTPLUS
             object.__setattr__(self, "head", HeadSettings(range=span))
         elif self.prior.bounded and self.head.range is not WeightRange.SIGMOID:
-            raise ValueError(f"The {self.prior.name} prior needs weights in [0, 1]: set the head's range to sigmoid, got softplus.")
+            name = self.prior.name
+            raise ValueError(f"The {name} prior needs weights in [0, 1]: choose the head's range sigmoid, got softplus.")
 
 
 class TmSpr(NetworkModel):

@@ -37,7 +37,7 @@ KNOWN = {
     "hyper-transmorph": (86168, 0.7755701, 0.6005588),
     "hypermorph": (37139, 0.1843522, 0.5944895),
 }
-"""System → parameters, mean length of the displacement (voxels), total energy; measured before systems of one kind shared a page."""
+"""System → parameters, mean length of the displacement (voxels), energy; measured before systems of one kind shared a page."""
 
 
 @torch.no_grad()
