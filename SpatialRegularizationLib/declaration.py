@@ -28,7 +28,8 @@ def number(default: float | None, low: float, high: float, unit: str, text: str,
 
     Args:
         default, low, high, unit, text: what they say; the unit may be "".
-        more: of a method's parameter: `symbol` (how it is written, "α′"), `offered` (default of the settings that offer it, where
+        more: `step` (of the panel's control, where it is not to follow from range and presets); of a method's parameter also
+            `symbol` (how it is written, "α′"), `offered` (default of the settings that offer it, where
             that is another one), `live` (True where the panel has a slider), `search` ((low, high) in which tuning looks for it,
             evenly in the logarithm).
     """

@@ -13,28 +13,20 @@ import pytest
 import torch
 from torch import Tensor
 
+from SpatialRegularizationLib import priors
+from SpatialRegularizationLib import similarity as similarities
 from SpatialRegularizationLib.priors.beta import BetaPrior
 from SpatialRegularizationLib.priors.gaussian import GaussianPrior
-from SpatialRegularizationLib.priors.uniform import UniformPrior
-from SpatialRegularizationLib.regularizers.bending import Bending
 from SpatialRegularizationLib.regularizers.diffusion import WeightedDiffusion, WeightEnd
 from SpatialRegularizationLib.similarity.lncc import Lncc
-from SpatialRegularizationLib.similarity.mind import MindSsc
-from SpatialRegularizationLib.similarity.mse import Mse
 
-SIMILARITIES = (Mse(), Lncc(3), Lncc(9), MindSsc())
+SIMILARITIES = (*(similarity() for similarity in similarities.SIMILARITIES), Lncc(3))
 REGULARIZERS = (
     WeightedDiffusion(),
     WeightedDiffusion(WeightEnd.FAR),
     WeightedDiffusion(spacing=(1.0, 1.5, 3.0)),
-    Bending(),
 )
-PRIORS = (
-    BetaPrior(1.0, 0.03),
-    BetaPrior(2.0, 0.5, lambda_floor=0.1),
-    GaussianPrior(0.5, 0.2),
-    UniformPrior(0.1),
-)
+PRIORS = (*(prior() for prior in priors.PRIORS), BetaPrior(2.0, 0.5, lambda_floor=0.1), GaussianPrior(0.5, 0.2))
 
 
 def textures(shape: tuple[int, ...], *, count: int = 2, dtype: torch.dtype = torch.float64) -> list[Tensor]:

@@ -243,7 +243,8 @@ widget = SpatialRegularization.SpatialRegularizationWidget()
 assert widget.panel.ui.applyButton.text == "Select a fixed volume"
 assert "torch" not in sys.modules, "opening the module imports torch"
 import numpy as np
-from SpatialRegularizationGui.scene import Image, set_image
+from SpatialRegularizationGui.scene.images import Image
+from SpatialRegularizationGui.scene.nodes import set_image
 from SpatialRegularizationLib.geometry.grid import Grid
 grid = Grid((24, 24, 24), (2.0, 2.0, 2.0), (0.0, 0.0, 0.0), ((1.0, 0, 0), (0, 1.0, 0), (0, 0, 1.0)))
 index = np.stack(np.meshgrid(*[np.arange(24.0)] * 3, indexing="ij"))

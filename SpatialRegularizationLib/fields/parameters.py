@@ -19,10 +19,3 @@ class StationaryVelocity:
     """v (N, d, *s), voxels of its lattice per unit time; φ = exp(v)."""
 
     velocity: Tensor
-
-
-@dataclass(frozen=True)
-class VelocitySequence:
-    """v_1 … v_T (T, N, d, *s), voxels per unit time, each constant on an interval of length 1/T."""
-
-    velocities: Tensor

@@ -81,6 +81,14 @@ def warp(image: Tensor, u: Tensor, *, fill: float | None = None, offset: tuple[f
     return _filled(warped, u + identity + shift, image.shape[2:], fill)
 
 
+def compose(inner: Tensor, outer: Tensor) -> Tensor:
+    """Displacement of (id + outer)∘(id + inner): first `inner`, then `outer`; both (N, d, *s) in voxels of one lattice.
+
+    The increments δ_1 … δ_T of TransMorph-TVF are composed so (TM-SPR journal paper, Sec. 3.3): φ_t = φ_{t-1} + δ_t∘φ_{t-1}.
+    """
+    return inner + warp(outer, inner)
+
+
 class ZeroPadding(Enum):
     """Where the released networks read an image: at x = p + u, or at x·s/(s - 1) - 1/2 along an axis of s voxels.
 

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -15,34 +14,21 @@ from ..fields.lengths import largest_length
 from ..fields.sampling import warp_backward, warp_forward
 
 
-@dataclass(frozen=True)
-class ScalingAndSquaring:
-    """Integrator of a stationary velocity.
-
-    Args:
-        steps: number of squarings n ≥ 0; the error falls as 2^-n until interpolation dominates.
-    """
-
-    steps: int = 7
-
-    def __post_init__(self) -> None:
-        if self.steps < 0:
-            raise ValueError(f"The number of squaring steps must be at least 0, got {self.steps}.")
-
-    def __call__(self, velocity: Tensor) -> Tensor:
-        return integrate_velocity(velocity, steps=self.steps)
-
-
 def integrate_velocity(velocity: Tensor, *, steps: int = 7) -> Tensor:
     """Displacement u of exp(v).
 
     Args:
         velocity: (N, d, *s) in voxels of its lattice per unit time; beyond the border its value is repeated.
-        steps: number of squarings.
+        steps: number of squarings n ≥ 0; the error falls as 2^-n until interpolation dominates.
 
     Returns:
         (N, d, *s) in voxels. Differentiable; only the n intermediate displacements are kept for the gradient.
+
+    Raises:
+        ValueError: a negative number of steps.
     """
+    if steps < 0:
+        raise ValueError(f"The number of squaring steps must be at least 0, got {steps}.")
     return _Exponential.apply(velocity, steps)
 
 

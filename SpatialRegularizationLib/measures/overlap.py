@@ -15,8 +15,6 @@ import SimpleITK as sitk
 import torch
 from torch import Tensor
 
-from .surface_elements import cell_codes, element_areas
-
 PERCENTILE = 95
 
 
@@ -61,21 +59,7 @@ def hd95_per_label(
     Raises:
         ValueError: different shapes, or not integers.
     """
-    return _per_label(a, b, spacing, labels, _voxel_surface_hd95)
-
-
-def hd95_learn2reg(
-    a: Tensor, b: Tensor, spacing: tuple[float, ...] = (1.0, 1.0, 1.0), labels: Iterable[int] | None = None
-) -> dict[int, float]:
-    """HD95 of each label between surface elements weighted by their area: the convention of the Learn2Reg challenge.
-
-    A surface element lies at the corner shared by 2x2x2 voxels that are not all inside or all outside; its area is that
-    of the surface through the cell. The directed percentile is the smallest distance below which lie 95 % of the area.
-    The challenge uses unit spacing (the default here), so its numbers are voxels.
-
-    Args, Returns, Raises: as `hd95_per_label`.
-    """
-    return _per_label(a, b, spacing, labels, _surface_element_hd95)
+    return _per_label(a, b, spacing, labels)
 
 
 def mean_over_labels(values: Mapping[int, float]) -> float | None:
@@ -101,7 +85,7 @@ def _counts(labels: Tensor) -> dict[int, int]:
     return dict(zip(values.tolist(), counts.tolist(), strict=True))
 
 
-def _per_label(a, b, spacing, labels, distance) -> dict[int, float]:
+def _per_label(a: Tensor, b: Tensor, spacing: tuple[float, ...], labels: Iterable[int] | None) -> dict[int, float]:
     first, second = (labels_.numpy() for labels_ in _checked(a, b))
     wanted = sorted(set(np.union1d(first, second).tolist()) - {0} if labels is None else set(labels))
     found = {}
@@ -110,7 +94,7 @@ def _per_label(a, b, spacing, labels, distance) -> dict[int, float]:
         occupied = [bool(mask.any()) for mask in inside]
         if all(occupied):
             box = _bounding_box(inside[0] | inside[1])
-            found[label] = distance(*(np.pad(mask[box], 1) for mask in inside), spacing)
+            found[label] = _voxel_surface_hd95(*(np.pad(mask[box], 1) for mask in inside), spacing)
         elif any(occupied):
             found[label] = math.nan
     return found
@@ -141,17 +125,3 @@ def _voxel_surface(mask: np.ndarray) -> np.ndarray:
     for axis, shift in itertools.product(range(3), (1, -1)):
         eroded &= np.roll(mask, shift, axis)
     return mask & ~eroded
-
-
-def _surface_element_hd95(a: np.ndarray, b: np.ndarray, spacing: tuple[float, ...]) -> float:
-    codes = (cell_codes(a), cell_codes(b))
-    surfaces = tuple((code > 0) & (code < 255) for code in codes)
-    areas = element_areas(tuple(float(s) for s in spacing))
-    directed = []
-    for own, other in ((0, 1), (1, 0)):
-        distances = _distance_to(surfaces[other], spacing)[surfaces[own]]
-        order = np.argsort(distances, kind="stable")
-        share = np.cumsum(areas[codes[own][surfaces[own]]][order])
-        place = np.searchsorted(share, PERCENTILE / 100 * share[-1])
-        directed.append(float(distances[order][min(place, len(order) - 1)]))
-    return max(directed)

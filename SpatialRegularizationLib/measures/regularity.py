@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..fields.derivatives import Determinants, determinant_slabs, jacobian_determinant
+from ..fields.derivatives import Determinants, determinant_slabs
 
 if TYPE_CHECKING:
     from ..geometry.displacement import DisplacementField
@@ -90,26 +90,6 @@ def non_diffeomorphic_volume(u: Tensor, *, interior: bool = False) -> Tensor:
     """
     slabs = determinant_slabs(_checked_field(u, interior), interior=interior)
     return torch.cat([slab.negative_volume.clone() for slab in slabs])[None]
-
-
-def regularity_learn2reg(u: Tensor) -> float:
-    """SDlogJ as the Learn2Reg challenge prints it; about a quarter of `sd_log_j`, only to compare with its tables.
-
-    std of log clip(J⁰ + 3, 1e-9, 1e9) over the volume without two voxels at every side (its zero padding does not reach
-    them). The + 3 comes of adding the identity to a gradient that already holds it; d log(J + 3) = dJ / 4 near 1.
-
-    Args:
-        u: (3, i, j, k) or (1, 3, i, j, k) voxels, at least 5 along each axis.
-
-    Raises:
-        ValueError: fewer than five voxels along an axis, or as `measure_regularity`.
-    """
-    field = _checked_field(u, interior=True)
-    if min(field.shape[1:]) < 5:
-        raise ValueError(f"The Learn2Reg SDlogJ needs 5 voxels along each axis, got {tuple(field.shape[1:])}.")
-    with torch.no_grad():
-        determinant = jacobian_determinant(field[None, :, 1:-1, 1:-1, 1:-1], interior=True)
-        return float((determinant.double() + 3).clamp(1e-9, 1e9).log().std(correction=0))
 
 
 class _Tally:

@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..fields.sampling import ZeroPadding, warp, warp_zero_padded
+from ..fields.sampling import ZeroPadding, compose, warp, warp_zero_padded
 from .backbone import Backbone, Decoding, Encoding, pooled
 from .blocks import BlockOrder, ConvBlock, UpBlock, double, full_precision, small_convolution
 from .convolution import convolve
@@ -27,7 +27,10 @@ from .swin import SwinEncoder, SwinSettings
 
 
 class Composition(Enum):
-    """COMPOSED: φ_t = φ_{t-1} + δ_t∘φ_{t-1}. SELF_WARPED: φ_t = φ_{t-1} + δ_t∘(id + δ_t), released networks A and B."""
+    """How increments become one field. The paper (journal, Sec. 3.3) and this library compose them; two released networks do not.
+
+    COMPOSED: φ_t = φ_{t-1} + δ_t∘φ_{t-1}. SELF_WARPED: φ_t = φ_{t-1} + δ_t∘(id + δ_t), released networks A and B.
+    """
 
     COMPOSED = "composed"
     SELF_WARPED = "self-warped"
@@ -217,7 +220,8 @@ class TransMorphTvf(Backbone):
             moved = self.warp(increment, increment)
             return moved if phi is None else phi + moved
         if phi is not None:
-            return phi + self.warp(increment, phi)
+            consistent = self.settings.warp is WarpForm.CONSISTENT
+            return compose(phi, increment) if consistent else phi + self.warp(increment, phi)
         shifted = self.settings.warp is WarpForm.SHIFTED  # then zero displacement is not the identity, see `WarpForm`
         return self.warp(increment, torch.zeros_like(increment)) if shifted else increment
 

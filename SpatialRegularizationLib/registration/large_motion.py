@@ -13,13 +13,12 @@ from torch import Tensor
 from ..fields.derivatives import jacobian_determinant
 from ..fields.lengths import largest_length, lengths
 from ..fields.resize import resize, resize_displacement
-from ..fields.sampling import warp
+from ..fields.sampling import compose, warp
 from ..fields.smoothing import box_mean, gaussian_smooth
 from ..geometry.displacement import DisplacementField
 from ..geometry.grid import Grid
 from ..geometry.transform import SpatialTransform
 from ..integrators.scaling_and_squaring import integrate_velocity, steps_for
-from ..integrators.sequence import compose
 from ..similarity.mind import mind_ssc
 from ..similarity.mse import Mse
 from ..transforms.resample import total_displacement

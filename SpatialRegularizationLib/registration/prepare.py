@@ -12,7 +12,7 @@ from ..geometry.transform import SpatialTransform
 from ..geometry.volume import Volume
 from ..images.intensity import prepare_intensity
 from ..images.usable import check_companions, fit_mask, usable_pair
-from ..images.working_grid import check_overlap, working_grid
+from ..images.working_grid import check_overlap, describe_working_grid, working_grid
 from .affine import AffineStart, start_affine
 from .choices import ComputeChoices
 from .progress import Reporter
@@ -66,10 +66,7 @@ class PreparedPair:
     @property
     def grid_notes(self) -> tuple[str, ...]:
         """Sentences about the resolution that is worked and stored at."""
-        worked = f"Worked at {self.grid.describe()}; the fixed image has {self.fixed.grid.describe()}."
-        if self.grid.matches(self.fixed.grid):
-            worked = f"Worked at the resolution of the fixed image, {self.fixed.grid.describe()}."
-        return (worked, *self.field_notes)
+        return (describe_working_grid(self.fixed.grid, self.grid), *self.field_notes)
 
     @property
     def field_notes(self) -> tuple[str, ...]:

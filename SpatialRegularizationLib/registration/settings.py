@@ -65,7 +65,7 @@ class RegistrationSettings:
         0, 0, 1000, "steps", "steps of the optimizer that follow a model's answer; 0 takes the answer as it is"
     )
     working_spacing_mm: float | None = number(
-        None, 0.05, 50.0, "mm", "voxel spacing to work at; default: that of the fixed image"
+        None, 0.05, 50.0, "mm", "voxel spacing to work at; default: that of the fixed image", step=0.1
     )
     max_voxels: int = integer(
         12_000_000, 1000, 500_000_000, "voxels", "working lattice is coarsened to stay below this"

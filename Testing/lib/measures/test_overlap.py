@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from SpatialRegularizationLib.measures.overlap import dice_per_label, hd95_learn2reg, hd95_per_label, mean_over_labels
+from SpatialRegularizationLib.measures.overlap import dice_per_label, hd95_per_label, mean_over_labels
 
 SHAPE = (24, 26, 28)
 
@@ -28,7 +28,6 @@ def test_equal_maps_agree_fully() -> None:
     labels = _cube((3, 3, 3)) + _cube((14, 14, 14), 6, 5)
     assert dice_per_label(labels, labels) == {1: 1.0, 5: 1.0}
     assert hd95_per_label(labels, labels, (1, 2, 3)) == {1: 0.0, 5: 0.0}
-    assert hd95_learn2reg(labels, labels) == {1: 0.0, 5: 0.0}
 
 
 def test_dice_of_a_shifted_cube() -> None:
@@ -43,15 +42,12 @@ def test_hd95_of_a_shifted_cube_is_the_shift_in_mm_along_that_axis(axis) -> None
     first[axis] += 2
     found = hd95_per_label(_cube((3, 3, 3)), _cube(tuple(first)), spacing)
     assert found == {1: pytest.approx(2 * spacing[axis])}
-    voxels = hd95_learn2reg(_cube((3, 3, 3)), _cube(tuple(first)))
-    assert voxels == {1: pytest.approx(2)}
 
 
 def test_hd95_of_concentric_spheres_is_the_difference_of_radii() -> None:
     spacing = (1.0, 1.2, 0.9)
     large, small = _sphere(16, spacing), _sphere(11, spacing)
     assert hd95_per_label(large, small, spacing)[1] == pytest.approx(5, abs=0.7)
-    assert hd95_learn2reg(large, small, spacing)[1] == pytest.approx(5, abs=0.7)
 
 
 def test_hd95_is_symmetric_and_ignores_the_farthest_twentieth() -> None:
@@ -113,7 +109,7 @@ def test_a_label_that_fills_the_image_has_its_surface_at_the_border() -> None:
     assert hd95_per_label(whole, part, (2, 1, 1))[1] == pytest.approx(2)
 
 
-@pytest.mark.parametrize("score", [dice_per_label, lambda a, b: hd95_per_label(a, b, (1, 1, 1)), hd95_learn2reg])
+@pytest.mark.parametrize("score", [dice_per_label, lambda a, b: hd95_per_label(a, b, (1, 1, 1))])
 def test_unusable_label_maps_are_refused(score) -> None:
     with pytest.raises(ValueError, match="one shape"):
         score(_cube((0, 0, 0)), torch.zeros(3, 3, 3, dtype=torch.int32))

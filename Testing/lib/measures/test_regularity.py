@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
-
 import pytest
 import torch
 
 import analytic
 from SpatialRegularizationLib.fields.derivatives import jacobian_determinant
-from SpatialRegularizationLib.measures.regularity import measure_regularity, non_diffeomorphic_volume, regularity_learn2reg
+from SpatialRegularizationLib.measures.regularity import measure_regularity, non_diffeomorphic_volume
 
 SHAPE = (9, 10, 11)
 
@@ -87,15 +85,6 @@ def test_both_precisions_agree(dtype) -> None:
     assert found.sd_log_j == pytest.approx(reference.sd_log_j, rel=1e-3)
 
 
-def test_the_learn2reg_spread_equals_its_formula_and_is_about_a_quarter() -> None:
-    x = analytic.lattice((24, 24, 24))
-    u = 0.4 * torch.sin(2 * math.pi * x / 24).roll(1, 0)
-    u[0] += 0.3 * torch.sin(2 * math.pi * x[0] / 24)
-    central = jacobian_determinant(u[None])[0, 0, 2:-2, 2:-2, 2:-2]
-    assert regularity_learn2reg(u) == pytest.approx(float((central + 3).log().std(correction=0)))
-    assert regularity_learn2reg(u) == pytest.approx(float(central.log().std(correction=0)) / 4, rel=0.05)
-
-
 @pytest.mark.parametrize(
     ("u", "options", "words"),
     [
@@ -111,8 +100,3 @@ def test_the_learn2reg_spread_equals_its_formula_and_is_about_a_quarter() -> Non
 def test_undefined_figures_are_refused(u, options, words) -> None:
     with pytest.raises(ValueError, match=words):
         measure_regularity(u, **options)
-
-
-def test_the_learn2reg_spread_needs_five_voxels() -> None:
-    with pytest.raises(ValueError, match="5 voxels"):
-        regularity_learn2reg(torch.zeros(3, 4, 9, 9))

@@ -12,6 +12,8 @@ from SpatialRegularizationLib.priors.beta import BetaPrior
 from SpatialRegularizationLib.priors.gaussian import GaussianPrior
 from SpatialRegularizationLib.priors.uniform import UniformPrior
 from SpatialRegularizationLib.registration.choices import ComputeChoices, chosen_device, chosen_prior
+from SpatialRegularizationLib.registration.prepare import prepare
+from SpatialRegularizationLib.registration.progress import Reporter
 from SpatialRegularizationLib.registration.settings import RegistrationSettings
 from SpatialRegularizationLib.registration.working_pair import TensorPair
 from SpatialRegularizationLib.similarity.lncc import Lncc
@@ -39,7 +41,7 @@ def test_a_prior_gets_its_own_parameters(name: str, prior: object) -> None:
 def test_a_similarity_is_chosen_by_name(name: str, kind: type) -> None:
     choices = ComputeChoices.of(replace(SETTINGS, similarity=name))
     assert isinstance(choices.similarity, kind)
-    assert choices.describes == (name == "mind")
+    assert (choices.compared is choices.similarity) == (name != "mind")
 
 
 def test_the_window_reaches_the_similarity() -> None:
@@ -59,7 +61,7 @@ def test_descriptors_replace_the_images_for_mind_alone() -> None:
 def test_the_precision_is_that_of_the_pair(name: str, dtype: torch.dtype) -> None:
     grid = bending.cube(10, 9.0)
     image = bending.image(grid)
-    pair = ComputeChoices.of(replace(SETTINGS, precision=name)).pair((image, image), (None, None), grid, torch.eye(4).numpy())
+    pair = prepare(image, image, replace(SETTINGS, precision=name, affine="none"), reporter=Reporter(None)).tensors(grid)
     assert pair.fixed.dtype == pair.moving.dtype == dtype
 
 

@@ -93,7 +93,7 @@ def test_save_is_the_registration_at_these_values() -> None:
 
 @pytest.mark.parametrize(
     ("values", "words"),
-    [({"lambda_mean": 1.0}, "the beta prior takes alpha_prime, lambda_max"), ({"lambda_max": -1.0}, "lambda_max must be")],
+    [({"lambda_mean": 1.0}, "the beta prior takes lambda_max, alpha_prime"), ({"lambda_max": -1.0}, "lambda_max must be")],
 )
 def test_what_it_does_not_take_gets_a_sentence(preview: PairPreview, values: dict, words: str) -> None:
     with pytest.raises(ValueError, match=words):

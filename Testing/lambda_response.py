@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..models.base import EncodingModel, RegistrationModel
+from SpatialRegularizationLib.models.base import EncodingModel, RegistrationModel
 
 ROUNDING, CLEARLY = 1e-4, 0.01
 """Shares of λmax: a change below the first is none; one above the second can be seen."""

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 from known_model import Known
+from lambda_response import LambdaResponse, lambda_response
 from torch import Tensor
 
 from SpatialRegularizationLib.fields.parameters import StationaryVelocity
-from SpatialRegularizationLib.measures.lambda_response import LambdaResponse, lambda_response
 from SpatialRegularizationLib.models.base import Hyperparameter, Prediction
 from SpatialRegularizationLib.priors.beta import BetaPrior
 

@@ -195,9 +195,9 @@ def test_a_refinement_takes_as_many_steps_as_asked_for_coarse_to_fine(steps: int
     ],
 )
 def test_a_refinement_sees_no_coarser_images_than_the_network_saw(level, working_mm, seen_mm, expected) -> None:
-    job = SimpleNamespace(settings=replace(FAST, levels=((*level, 10),)))
     working, seen = (physical.grid("LPS", shape=(24, 24, 24), spacing=mm) for mm in (working_mm, seen_mm))
-    assert _refined_at(job, working, seen) == pytest.approx(expected)
+    prepared = SimpleNamespace(settings=replace(FAST, levels=((*level, 10),)), grid=working)
+    assert _refined_at(prepared, seen) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(("helps", "steps", "said"), [(False, 0, True), (True, 0, False), (False, 5, False)])
