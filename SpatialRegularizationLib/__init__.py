@@ -7,7 +7,7 @@ The folders are this equation. Every system is one choice in each factor.
 
 The way of the data
     Volume (mm) → registration/prepare → tensors (voxels) → velocity, integrated to u; λ in closed form
-    → DisplacementField (mm) → registration/result → io/results (the result folder)
+    → DisplacementField (mm) → registration/conclude → report/results (the result folder)
 
 Directions
     φ maps points of the **fixed** image to points of the **moving** image:  warped(x) = moving(φ(x)).
@@ -48,11 +48,11 @@ _HOME = {
     "DisplacementField": "geometry.displacement",
     "SpatialTransform": "geometry.transform",
     "register": "registration.register",
-    "Companions": "registration.result",
+    "Companions": "geometry.companions",
     "RegistrationSettings": "registration.settings",
     "PRESETS": "registration.presets",
     "Registration": "registration.result",
-    "Cancelled": "registration.result",
+    "Cancelled": "registration.progress",
     "train": "training.loop",
     "TrainingSettings": "training.settings",
     "ModelCard": "zoo.card",

@@ -5,17 +5,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-Similarity = Callable[[Tensor, Tensor, "Tensor | None"], Tensor]
-"""(warped, fixed, mask) → scalar, lower is more alike."""
-
-Regularizer = Callable[[Tensor, "Tensor | float"], Tensor]
-"""(u, lambda_map) → scalar ≥ 0."""
+from .priors.prior import Prior
+from .regularizers.regularizer import Regularizer
+from .similarity.similarity import Similarity
 
 
 class NonFiniteEnergyError(RuntimeError):
@@ -62,7 +59,7 @@ class Objective:
 
     similarity: Similarity
     regularizer: Regularizer
-    prior: Callable[[Tensor], Tensor]
+    prior: Prior
     uniform_lambda: float | None = None
     similarity_weight: float = 1.0
 

@@ -11,16 +11,18 @@ from typing import Any
 import torch
 
 from ..models.base import RegistrationModel
+from ..registration.settings import RULES
 from ..zoo.card import ModelCard, load_model
 from ..zoo.folder import locate
 from .console import UsageError
 
 WITHOUT_NETWORK = ("iterations", "global_search")
 """Options of a descent from rest."""
-REFINEMENT = ("prior", "lambda_floor", "lambda_mean", "sigma_prime")
+_OF_PRIORS = [name for name, rules in RULES.items() if any(family == "prior" for family, _ in rules.get("of", ()))]
+SHARED = tuple(name for name in _OF_PRIORS if RULES[name].get("live"))
+"""Options of the energy that may be hyperparameters of a model, too."""
+REFINEMENT = ("prior", *(name for name in _OF_PRIORS if name not in SHARED))
 """Options of the energy: of no effect on a network's answer that is not refined."""
-SHARED = ("alpha_prime", "lambda_max")
-"""Options of the energy that are hyperparameters of some models, too."""
 
 
 @dataclass(frozen=True)

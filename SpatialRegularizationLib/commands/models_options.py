@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 
+from .options import add_output_options
+
 ACTIONS = ("list", "info", "import", "remove", "fetch")
 
 
-def add_models(commands: argparse._SubParsersAction) -> argparse.ArgumentParser:
-    """The subcommand models; returns its parser."""
+def add_models(commands: argparse._SubParsersAction) -> None:
+    """The subcommand models."""
     parser = commands.add_parser(
         "models",
         help="list, show, import, remove and download trained models",
@@ -46,7 +48,7 @@ def add_models(commands: argparse._SubParsersAction) -> argparse.ArgumentParser:
     group.add_argument("--force", action="store_true", help="replace a model of the same name")
     group = parser.add_argument_group("list and fetch")
     group.add_argument("--manifest", metavar="FILE", help="list of models to download, instead of the package's")
-    return parser
+    add_output_options(parser)
 
 
 def _lengths(text: str) -> tuple[float, float, float]:

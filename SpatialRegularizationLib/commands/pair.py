@@ -9,8 +9,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from ..io.companions import read_companions
 from ..io.stamps import stamp_of
 from ..io.transforms import read_transform
@@ -18,7 +16,7 @@ from ..io.volumes import read_volume
 from ..registration.choices import chosen_device
 from ..registration.presets import preset_settings
 from ..registration.register import register
-from ..registration.settings import RegistrationSettings, setting_names
+from ..registration.settings import RegistrationSettings, effect_of, setting_names
 from ..report.result_folder import check_destination, claimed_folder
 from ..report.results import write_result
 from ..report.summary import summary
@@ -45,21 +43,6 @@ def folder_of(job: Job, *, force: bool) -> Iterator[None]:
         yield
 
 
-def check_device(device: str) -> None:
-    """Refuse a device that is not there.
-
-    Raises:
-        RuntimeError: no such device, and what to do.
-    """
-    present = {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available}
-    if device in present and not present[device]():
-        name = {"cuda": "CUDA device", "mps": "Apple GPU (MPS)"}[device]
-        raise RuntimeError(
-            f"--device {device} was asked for, but PyTorch finds no {name} here: use --device cpu or auto, or install "
-            "a PyTorch build and a driver for it."
-        )
-
-
 def perform(job: Job, console: Console, command: str, *, force: bool, debug: bool) -> dict[str, Any]:
     """Read, register and write one pair; returns the content of its report.json."""
     model, condition = None, None
@@ -79,15 +62,6 @@ def perform(job: Job, console: Console, command: str, *, force: bool, debug: boo
     with silent_libraries(debug=debug):
         write_result(job.out, registration, command, overwrite=force, companions=companions, about=about)
     return summary(registration, command) | about
-
-
-BELONGS_TO = {
-    "alpha_prime": ("prior", "beta"),
-    "lambda_mean": ("prior", "gaussian"),
-    "sigma_prime": ("prior", "gaussian"),
-    "lncc_window": ("similarity", "lncc"),
-}
-"""Options without effect unless another one has a certain value."""
 
 
 @dataclass(frozen=True)
@@ -157,11 +131,13 @@ def settings_from(options: Mapping[str, Any], preset: str) -> RegistrationSettin
         raise
     except ValueError as error:
         raise UsageError(_as_options(str(error), given)) from error
-    for name, (other, value) in BELONGS_TO.items():
-        if name in given and getattr(settings, other) != value:
+    for name in given:
+        other, values = effect_of(name) or ("", ())
+        if other and getattr(settings, other) not in values:
+            wanted = f"{_flag(other)} {' or '.join(values)}"
             raise UsageError(
-                f"{_flag(name)} has an effect with {_flag(other)} {value} only, and it is {getattr(settings, other)}: "
-                f"leave it out, or choose {_flag(other)} {value}."
+                f"{_flag(name)} has an effect with {wanted} only, and it is {getattr(settings, other)}: leave it out, or choose "
+                f"{wanted}."
             )
     return settings
 

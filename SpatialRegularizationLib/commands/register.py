@@ -7,10 +7,11 @@ import shlex
 from collections.abc import Sequence
 from typing import Any
 
+from ..registration.choices import chosen_device
 from ..report.verdicts import figures_of
 from .batch import run_table
 from .console import Console, UsageError
-from .pair import Job, check_device, folder_of, job_from, perform
+from .pair import Job, folder_of, job_from, perform
 
 
 def run(options: argparse.Namespace, console: Console, arguments: Sequence[str]) -> int:
@@ -22,7 +23,7 @@ def run(options: argparse.Namespace, console: Console, arguments: Sequence[str])
         return run_table(options, console, command)
     job = job_from(options)
     with folder_of(job, force=options.force):
-        check_device(job.settings.device)
+        chosen_device(job.settings.device)
         content = perform(job, console, command, force=options.force, debug=options.debug)
     console.result({"folder": str(job.out)} | content, _text(content, job))
     return 0

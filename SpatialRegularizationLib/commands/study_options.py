@@ -1,8 +1,10 @@
-"""Options of `spatialreg evaluate STUDY`."""
+"""Options of `spatialreg evaluate`: a single transform, or a study."""
 
 from __future__ import annotations
 
 import argparse
+
+from .options import INPUTS, add_output_options, setting_option
 
 STUDY_HELP = """a study file, for example:
   title: Hippocampus
@@ -14,7 +16,33 @@ Further: seed, affine, labels, other_labels, label_warping, regions, reference, 
 baseline_python, timeout_s, processes, threads, device, out. Paths are relative to the file. scripts/studies/ has more."""
 
 
-def add_study_options(parser: argparse.ArgumentParser) -> None:
+def add_evaluate(commands: argparse._SubParsersAction) -> None:
+    """The subcommand evaluate."""
+    parser = commands.add_parser(
+        "evaluate",
+        help="figures of a transform, or a study of several methods on many pairs",
+        usage="spatialreg evaluate --transform T --fixed F --moving M [options]\n"
+        "       spatialreg evaluate STUDY [options]",
+        description="Compute the figures of any transform: similarity, Dice, HD95, landmark error, folds, NDV, SDlogJ.\n"
+        "Or run a study: presets, models (refined or not) and baselines on the same pairs, with Wilcoxon tests, box plots,\n"
+        "tables and pictures. OUT gets study.html, study.csv, summary.csv and study.json; started again, it goes on.",
+        epilog=STUDY_HELP,
+    )
+    parser.add_argument("study", metavar="STUDY", nargs="?", help="study file (.yaml or .json)")
+    group = parser.add_argument_group("a single transform")
+    group.add_argument("--transform", metavar="T", help="result folder or transform file, fixed to moving")
+    group.add_argument("--fixed", metavar="F", help="fixed image")
+    group.add_argument("--moving", metavar="M", help="moving image")
+    for name in INPUTS:
+        if name != "moving_mask":
+            group.add_argument("--" + name.replace("_", "-"), metavar="FILE")
+    setting_option(group, "lncc_window")
+    group.add_argument("--force", action="store_true", help="replace an existing file")
+    _add_study(parser)
+    add_output_options(parser)
+
+
+def _add_study(parser: argparse.ArgumentParser) -> None:
     """What only studies take, and --out."""
     group = parser.add_argument_group("a study")
     group.add_argument("--methods", metavar="A,B,...", help="only these methods of the file, by name")

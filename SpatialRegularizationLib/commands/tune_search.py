@@ -13,8 +13,9 @@ from ..io.companions import read_companions
 from ..io.transforms import read_transform
 from ..io.volumes import read_volume
 from ..models.catalogue import build_model
+from ..registration.choices import chosen_device
 from ..registration.progress import Monitor
-from ..registration.settings import setting_names
+from ..registration.settings import effect_of, setting_names
 from ..training.settings import TrainingSettings
 from ..tuning.per_pair import DICE, TRE, TUNABLE, TunedPair, per_pair_objective
 from ..tuning.ranges import Range
@@ -24,7 +25,7 @@ from ..tuning.study_settings import StudySettings
 from ..tuning.trainings import TunedTraining
 from .batch import read_table
 from .console import Console
-from .pair import BELONGS_TO, Job, check_device
+from .pair import Job
 
 MACHINE = ("device", "threads")
 """Settings that do not make another study."""
@@ -57,7 +58,7 @@ def training_search(settings: TuningSettings, monitor: Monitor) -> Search:
     for share in (0.0, 1.0):  # raises where a range reaches beyond what the model or the training takes
         ends = tuned.with_values({name: span.value(share) for name, span in ranges.items()})
         build_model(ends.model)
-    check_device(tuned.settings.device)
+    chosen_device(tuned.settings.device)
     score = TRE if tuned.settings.score == "tre" else DICE
     return Search(settings.study_settings(ranges, tuned.identity(ranges)), tuned.objective(on_progress=monitor), score)
 
@@ -76,7 +77,7 @@ def per_pair_search(settings: TuningSettings, tell: Callable[[str], None]) -> Se
         raise ValueError(f"All pairs must have one prior to be tuned together, got {', '.join(priors)}; give them one preset.")
     ranges = settings.wanted_ranges(priors[0], TUNABLE)
     _check_effect(ranges, jobs)
-    check_device(jobs[0].settings.device)
+    chosen_device(jobs[0].settings.device)
     objective = per_pair_objective([_tuned_pair(job) for job in jobs], on_pair=tell)
     return Search(settings.study_settings(ranges, _identity(jobs, ranges, score)), objective, score)
 
@@ -104,12 +105,12 @@ def _score_name(jobs: Sequence[Job]) -> str:
 
 def _check_effect(ranges: dict[str, Range], jobs: Sequence[Job]) -> None:
     for name, span in ranges.items():
-        other, value = BELONGS_TO.get(name, ("prior", None))
+        other, values = effect_of(name) or ("", ())
         for job in jobs:
-            if value is not None and getattr(job.settings, other) != value:
+            if other and getattr(job.settings, other) not in values:
                 raise ValueError(
-                    f"{name} has an effect with {other} {value} only, and it is {getattr(job.settings, other)}: tune another "
-                    f"parameter, or set {other}."
+                    f"{name} has an effect with {other} {' or '.join(values)} only, and it is {getattr(job.settings, other)}: "
+                    f"tune another parameter, or set {other}."
                 )
             for end in (span.low, span.high):
                 replace(job.settings, **{name: end})  # raises where the range reaches beyond the setting's own

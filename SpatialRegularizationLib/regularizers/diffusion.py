@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from ..fields.gradients import scaled
+from .regularizer import Regularizer
 
 PLANES_VOXELS = 800_000
 
@@ -32,7 +33,7 @@ class WeightEnd(Enum):
 
 
 @dataclass(frozen=True)
-class WeightedDiffusion:
+class WeightedDiffusion(Regularizer):
     """R(u, λ) of this file.
 
     Args:

@@ -1,14 +1,46 @@
-"""Options of `spatialreg tune` and `spatialreg sweep`."""
+"""Options of `spatialreg train`, `tune` and `sweep`."""
 
 from __future__ import annotations
 
 import argparse
 
-PARAMETERS = "alpha_prime, lambda_max, sigma_prime, lambda_mean"
+from ..registration.settings import RULES
+from .options import add_output_options
+
+PARAMETERS = ", ".join(name for name, rules in RULES.items() if "search" in rules)
 
 
-def add_tune(commands: argparse._SubParsersAction) -> argparse.ArgumentParser:
-    """The subcommand tune; returns its parser."""
+def add_train(commands: argparse._SubParsersAction) -> None:
+    """The subcommand train."""
+    parser = commands.add_parser(
+        "train",
+        help="train a network on lists of images",
+        usage="spatialreg train CONFIG [options]\n"
+        "       torchrun --nproc-per-node N -m SpatialRegularizationLib train CONFIG [options]",
+        description="Train a network on lists of images. Started again, it goes on where it was interrupted; SIGTERM and Ctrl+C\n"
+        "save the state first. The folder OUT gets best.safetensors with its card best.json (a model for --model),\n"
+        "last.pt (the state to go on from), history.csv, and tensorboard/ where it is asked for.",
+        epilog="CONFIG (.yaml or .json) holds at least: model ({system: tm-spr, size: tiny}), train (list of images), out;\n"
+        "usually validation. A list is a .csv with the columns image and any of: name, labels, mask, points, group; or the\n"
+        "same as .json. All settings with their defaults: spatialreg train --settings",
+    )
+    parser.add_argument("config", metavar="CONFIG", nargs="?", help="configuration of the training")
+    group = parser.add_argument_group("what to change in CONFIG")
+    group.add_argument("--out", metavar="DIR", help="folder of this run")
+    group.add_argument(
+        "--set",
+        metavar="NAME=VALUE",
+        action="append",
+        default=[],
+        help="one setting; lists as [1, 2, 3], parts with a dot (model.size=small); may be repeated",
+    )
+    group.add_argument("--fresh", action="store_true", help="start anew even where the folder holds the state of a training")
+    parser.add_argument("--settings", action="store_true", help="list all settings and end")
+    add_output_options(parser)
+
+
+def add_tune(commands: argparse._SubParsersAction) -> None:
+    """The subcommand tune."""
     parser = commands.add_parser(
         "tune",
         help="search for the best hyperparameters of a training, or of the per-pair mode",
@@ -42,11 +74,11 @@ def add_tune(commands: argparse._SubParsersAction) -> argparse.ArgumentParser:
     group.add_argument("--study", metavar="NAME", help="name in the storage; default: name of DIR")
     group.add_argument("--trials", metavar="N", type=int, help="completed and pruned trials together (default 50)")
     group.add_argument("--report-only", action="store_true", help="run no trial, write the report of the study as it stands")
-    return parser
+    add_output_options(parser)
 
 
-def add_sweep(commands: argparse._SubParsersAction) -> argparse.ArgumentParser:
-    """The subcommand sweep; returns its parser."""
+def add_sweep(commands: argparse._SubParsersAction) -> None:
+    """The subcommand sweep."""
     parser = commands.add_parser(
         "sweep",
         help="figures of a model over a dense grid of its condition (alpha-prime, lambda-max)",
@@ -75,4 +107,4 @@ def add_sweep(commands: argparse._SubParsersAction) -> argparse.ArgumentParser:
     group = parser.add_argument_group("result")
     group.add_argument("--out", metavar="DIR", help="folder of the sweep; made if needed")
     group.add_argument("--device", metavar="NAME", default="auto", help="auto, cpu, cuda or mps")
-    return parser
+    add_output_options(parser)
