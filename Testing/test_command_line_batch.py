@@ -60,7 +60,7 @@ def test_batch_does_not_skip_a_result_of_other_settings(pair: Path) -> None:
     ("rows", "words"),
     [
         (["fixed,mowing", "f.nii.gz,m.nii.gz"], "unknown column 'mowing'"),
-        (["fixed", "f.nii.gz"], "lacks the columns"),
+        (["fixed", "f.nii.gz"], "line 2: the column moving is empty, or not there"),
         (["fixed,moving"], "holds no pairs"),
         (["fixed,moving", "f.nii.gz,"], "line 2: the column moving is empty"),
         (["name,fixed,moving", "a,f.nii.gz,m.nii.gz", "a,m.nii.gz,f.nii.gz"], "names two pairs 'a'"),

@@ -26,12 +26,12 @@ from torch import Tensor
 
 from SpatialRegularizationLib.fields.sampling import sample_nearest, voxel_coordinates
 from SpatialRegularizationLib.geometry.volume import Volume
+from SpatialRegularizationLib.io.lists import read_images
 from SpatialRegularizationLib.io.volumes import read_volume, write_volume
 from SpatialRegularizationLib.registration.register import register
 from SpatialRegularizationLib.registration.settings import RegistrationSettings
 from SpatialRegularizationLib.training.anatomy import Anatomy
 from SpatialRegularizationLib.training.draws import Draws
-from SpatialRegularizationLib.training.lists import read_list
 
 SETTINGS = RegistrationSettings(
     similarity="lncc",
@@ -53,7 +53,7 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=110, help="maps to make (default 110)")
     options = parser.parse_args()
     try:
-        entries = read_list(options.folder / "train.csv")
+        entries = read_images(options.folder / "train.csv")
     except FileNotFoundError:
         print(f"{options.folder} has no train.csv: run scripts/heads.py with --out {options.folder} first.", file=sys.stderr)
         return 1

@@ -18,11 +18,11 @@ import numpy as np
 import torch
 
 from SpatialRegularizationLib.io.atomic import atomic_path
+from SpatialRegularizationLib.io.lists import read_images
 from SpatialRegularizationLib.io.volumes import read_volume
 from SpatialRegularizationLib.phantoms.heads import two_subjects
 from SpatialRegularizationLib.report.pixels import GRAY, encode_png, indices
 from SpatialRegularizationLib.training.draws import Draws
-from SpatialRegularizationLib.training.lists import read_list
 from SpatialRegularizationLib.training.settings import TrainingSettings
 from SpatialRegularizationLib.training.shapes import random_shapes
 from SpatialRegularizationLib.training.synthesis import Synthesizer
@@ -60,7 +60,7 @@ def main() -> int:
 
 def listed_maps(folder: Path) -> list[torch.Tensor]:
     """The training maps of scripts/heads.py, (1, 1, i, j, k) int64, axes LPS."""
-    return [read_volume(entry.labels, labels=True).data[None].long() for entry in read_list(folder / "train.csv")]
+    return [read_volume(entry.labels, labels=True).data[None].long() for entry in read_images(folder / "train.csv")]
 
 
 def phantom_maps() -> list[torch.Tensor]:

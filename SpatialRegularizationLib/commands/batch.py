@@ -18,12 +18,13 @@ from typing import Any
 
 from ..io.atomic import write_text
 from ..io.claims import TakenError, claimed
+from ..io.lists import ListedPair, read_pairs
+from ..registration.choices import chosen_device
 from ..report.result_folder import check_destination, claimed_folder, read_report
 from .console import Console, UsageError, one_sentence
 from .model_choice import model_choice
 from .options import INPUTS
-from .pair import Job, check_device, check_pairs, perform, settings_from
-from .pair_list import PairLine, read_pair_list
+from .pair import Job, check_pairs, perform, settings_from
 
 FIGURES = {
     "seconds": ("seconds",),
@@ -73,7 +74,7 @@ def run_table(options: argparse.Namespace, console: Console, command: str) -> in
         if getattr(options, name):
             raise UsageError(f"--{name.replace('_', '-')} belongs to one pair: make it a column of the table.")
     jobs = read_table(Path(options.batch), options)
-    check_device(jobs[0].settings.device)
+    chosen_device(jobs[0].settings.device)
     out = Path(options.out)
     out.mkdir(parents=True, exist_ok=True)
     batch = Batch(jobs, out, console, command, options)
@@ -151,15 +152,28 @@ class Batch:
 
 
 def read_table(path: Path, options: argparse.Namespace) -> list[Job]:
-    """The pairs of a list, with the settings of the command line; raises as `read_pair_list`, and UsageError."""
-    return [_job(line, options) for line in read_pair_list(path)]
+    """The pairs of a list, with the settings of the command line; raises as `listed_pairs`."""
+    return [_job(pair, options) for pair in listed_pairs(path)]
 
 
-def _job(line: PairLine, options: argparse.Namespace) -> Job:
-    check_pairs(line.inputs)
-    settings = settings_from(vars(options), line.preset or options.preset)
+def listed_pairs(path: Path) -> tuple[ListedPair, ...]:
+    """The pairs of a list.
+
+    Raises:
+        FileNotFoundError: no such list.
+        UsageError: it cannot be understood.
+    """
+    try:
+        return read_pairs(path)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+
+
+def _job(pair: ListedPair, options: argparse.Namespace) -> Job:
+    check_pairs(pair.inputs)
+    settings = settings_from(vars(options), pair.preset or options.preset)
     return Job(
-        line.fixed, line.moving, Path(options.out) / line.name, settings, line.inputs, line.name, model_choice(options)
+        pair.fixed, pair.moving, Path(options.out) / pair.name, settings, dict(pair.inputs), pair.name, model_choice(options)
     )
 
 

@@ -11,23 +11,23 @@ from pathlib import Path
 from typing import Any
 
 from ..io.atomic import write_text
+from ..io.lists import ListedPair, read_images
+from ..registration.choices import chosen_device
 from ..report.page import Section
 from ..studies.lines import Lines
 from ..studies.methods import START
-from ..studies.pairs import StudyImage, StudyPair, random_pairs
+from ..studies.pairs import random_pairs
 from ..studies.report import study_html
 from ..studies.results import StudyResults
 from ..studies.run import Observer, run_study
 from ..studies.settings import FILES, StudySettings
 from ..studies.tables import COLUMNS, digits_of, measurements_csv, plain_values, summary_csv
 from ..training.config_file import read_config
-from ..training.lists import read_list
 from ..tuning.sweep import read_sweep
 from ..tuning.sweep_report import sweep_section
 from ..zoo.folder import PARAMETERS
+from .batch import listed_pairs
 from .console import Console, UsageError, one_sentence
-from .pair import check_device
-from .pair_list import read_pair_list
 from .train import changes_of
 
 REPORT, MEASUREMENTS, SUMMARY, VALUES = "study.html", "study.csv", "summary.csv", "study.json"
@@ -43,7 +43,7 @@ def run_study_file(options: argparse.Namespace, console: Console, arguments: Seq
         FileNotFoundError: a file that it names is not there.
     """
     settings = settings_of(options)
-    check_device(settings.device)
+    chosen_device(settings.device)
     pairs = pairs_of(settings)
     sections = [_sweep_section(Path(folder)) for folder in settings.sweeps]
     out, command = Path(settings.out), shlex.join(["spatialreg", *arguments])
@@ -87,7 +87,7 @@ def _with_path(method: Any, folder: Path) -> Any:
     return method
 
 
-def pairs_of(settings: StudySettings) -> tuple[StudyPair, ...]:
+def pairs_of(settings: StudySettings) -> tuple[ListedPair, ...]:
     """The pairs of the study's list, or random ones of its images.
 
     Raises:
@@ -95,13 +95,8 @@ def pairs_of(settings: StudySettings) -> tuple[StudyPair, ...]:
         UsageError, ValueError: it cannot be understood, or makes too few pairs.
     """
     if settings.pairs is not None:
-        lines = read_pair_list(Path(settings.pairs))
-        return tuple(StudyPair(line.name, line.fixed, line.moving, line.inputs, line.preset) for line in lines)
-    images = [
-        StudyImage(e.name, e.image, {k: path for k, path in e.files.items() if k != "image"}, e.group)
-        for e in read_list(settings.images)
-    ]
-    return random_pairs(images, settings.random_pairs, settings.seed)
+        return listed_pairs(Path(settings.pairs))
+    return random_pairs(read_images(settings.images), settings.random_pairs, settings.seed)
 
 
 def write_results(out: Path, results: StudyResults, lines: Lines, about: tuple[str, Sequence[Section]]) -> None:

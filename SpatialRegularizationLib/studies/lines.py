@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from ..io.atomic import write_text
+from ..io.lists import ListedPair
 from .measured_pair import Measured
-from .pairs import StudyPair
 from .pictures import SUBJECT
 from .settings import StudySettings
 
@@ -86,7 +86,7 @@ class Lines:
             write_text(self._path, "".join(text + "\n" for text in whole))
 
 
-def key_of(pair: StudyPair, method: Mapping[str, Any], settings: StudySettings) -> str:
+def key_of(pair: ListedPair, method: Mapping[str, Any], settings: StudySettings) -> str:
     """What a figure depends on: files, method, scoring and machine; another one asks for a new measurement.
 
     Args:

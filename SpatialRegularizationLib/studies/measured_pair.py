@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from ..geometry.companions import Companions
 from ..geometry.transform import SpatialTransform
+from ..io.lists import ListedPair
 from ..measures.memory import peak_memory_of
 from ..registration.choices import chosen_device
 from ..registration.network import Network, network_of
@@ -16,7 +17,7 @@ from ..report.summary import plain
 from .baselines import run_baseline
 from .figures import figures_of_transform, figures_of_weight
 from .methods import START, Method
-from .pairs import ReadPair, StudyPair
+from .pairs import ReadPair
 from .pictures import method_pictures, subject_pictures
 from .reading import read_pair
 from .settings import StudySettings
@@ -46,7 +47,7 @@ class Measured:
 class Task:
     """A pair, the methods that are still to be run on it, and whether pictures are wanted."""
 
-    pair: StudyPair
+    pair: ListedPair
     methods: tuple[Method, ...]
     pictured: bool = False
 

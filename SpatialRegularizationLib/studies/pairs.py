@@ -1,40 +1,15 @@
-"""The pairs of a study: read from a list of pairs, or drawn from a list of images."""
+"""Draw random pairs from a list of images, and hold a pair that was read."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from ..geometry.companions import Companions
 from ..geometry.volume import Volume
-from ..io.stamps import stamp_of
-
-
-@dataclass(frozen=True)
-class StudyPair:
-    """Two images and what goes with them.
-
-    Args:
-        name: unique in its study, also the name of a file.
-        fixed, moving: image files or DICOM folders.
-        inputs: files by `io.companions.KINDS`, and "initial".
-        preset: for methods that take the preset of the pair; "" where the list names none.
-    """
-
-    name: str
-    fixed: Path
-    moving: Path
-    inputs: Mapping[str, Path] = field(default_factory=dict)
-    preset: str = ""
-
-    def identity(self) -> dict[str, Any]:
-        """The files as they are now: what must be the same for a figure to be kept."""
-        files = {"fixed": self.fixed, "moving": self.moving} | dict(self.inputs)
-        return {name: stamp_of(path) for name, path in files.items()} | {"preset": self.preset}
+from ..io.lists import ListedImage, ListedPair
 
 
 @dataclass(frozen=True)
@@ -57,24 +32,7 @@ class ReadPair:
     preset: str = ""
 
 
-@dataclass(frozen=True)
-class StudyImage:
-    """One image of a list, of which any two make a pair.
-
-    Args:
-        name: unique in its list.
-        image: the file.
-        companions: "labels", "mask" and "points", those that there are.
-        group: images of one person have one group and are not paired; "" where it does not matter.
-    """
-
-    name: str
-    image: Path
-    companions: Mapping[str, Path] = field(default_factory=dict)
-    group: str = ""
-
-
-def random_pairs(images: Sequence[StudyImage], count: int, seed: int) -> tuple[StudyPair, ...]:
+def random_pairs(images: Sequence[ListedImage], count: int, seed: int) -> tuple[ListedPair, ...]:
     """Random ordered pairs of different images of different groups, no pair twice; the first n do not depend on `count`.
 
     Args:
@@ -83,8 +41,11 @@ def random_pairs(images: Sequence[StudyImage], count: int, seed: int) -> tuple[S
         seed: of the choice.
 
     Raises:
-        ValueError: fewer ordered pairs than asked for.
+        ValueError: a label map without an image, or fewer ordered pairs than asked for.
     """
+    bare = next((image.name for image in images if image.image is None), None)
+    if bare is not None:
+        raise ValueError(f"{bare} has labels but no image: name one in the column image, or leave the line out.")
     groups = [image.group or f"\0{n}" for n, image in enumerate(images)]
     most = len(images) ** 2 - sum(groups.count(group) ** 2 for group in set(groups))
     if count > most:
@@ -101,12 +62,13 @@ def random_pairs(images: Sequence[StudyImage], count: int, seed: int) -> tuple[S
     return tuple(_pair(images[fixed], images[moving]) for fixed, moving in found)
 
 
-def _pair(fixed: StudyImage, moving: StudyImage) -> StudyPair:
+def _pair(fixed: ListedImage, moving: ListedImage) -> ListedPair:
     inputs = {
         f"{side}_{kind}": path
         for side, image in (("fixed", fixed), ("moving", moving))
-        for kind, path in image.companions.items()
+        for kind, path in image.files.items()
+        if kind != "image"
     }
     if not ("fixed_points" in inputs and "moving_points" in inputs):  # labels of one side alone still name regions
         inputs = {name: path for name, path in inputs.items() if not name.endswith("points")}
-    return StudyPair(f"{moving.name}_to_{fixed.name}", fixed.image, moving.image, inputs)
+    return ListedPair(f"{moving.name}_to_{fixed.name}", fixed.image, moving.image, inputs)

@@ -15,15 +15,16 @@ from ..geometry.volume import Volume
 from ..images.intensity import prepare_intensity
 from ..images.usable import check_companions, fit_mask, usable_pair
 from ..io.companions import read_companions
+from ..io.lists import ListedPair
 from ..io.transforms import read_transform
 from ..io.volumes import read_volume
 from ..registration.affine import AffineStart, start_affine
 from ..registration.presets import preset_settings
-from .pairs import ReadPair, StudyPair
+from .pairs import ReadPair
 from .settings import StudySettings
 
 
-def read_pair(pair: StudyPair, settings: StudySettings) -> ReadPair:
+def read_pair(pair: ListedPair, settings: StudySettings) -> ReadPair:
     """The images of a pair, what goes with them, and their common start.
 
     Raises:
@@ -85,7 +86,7 @@ def _listed(values: Iterable[Any]) -> str:
 
 
 def _start(
-    pair: StudyPair, images: tuple[Volume, Volume], companions: Companions, settings: StudySettings
+    pair: ListedPair, images: tuple[Volume, Volume], companions: Companions, settings: StudySettings
 ) -> np.ndarray:
     """B of the pair: what the list names as its initial transform, then what the study's `affine` finds."""
     initial = read_transform(pair.inputs["initial"]) if "initial" in pair.inputs else SpatialTransform()

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..io.claims import claimed
+from ..io.lists import ListedPair
 from .lines import Lines, key_of
 from .measured_pair import Measured, Task
 from .methods import START, Method
-from .pairs import StudyPair
 from .results import StudyResults
 from .settings import StudySettings
 from .workers import Explain, run_tasks
@@ -37,7 +37,7 @@ class Observer:
 
 
 def run_study(
-    settings: StudySettings, pairs: Sequence[StudyPair], folder: Path, *, observer: Observer, fresh: bool = False
+    settings: StudySettings, pairs: Sequence[ListedPair], folder: Path, *, observer: Observer, fresh: bool = False
 ) -> StudyResults:
     """Measure every method on every pair; one that fails is told and the rest goes on.
 
@@ -59,7 +59,7 @@ def run_study(
         return _measured(settings, pairs, Lines(folder, fresh=fresh), observer)
 
 
-def _measured(settings: StudySettings, pairs: Sequence[StudyPair], lines: Lines, observer: Observer) -> StudyResults:
+def _measured(settings: StudySettings, pairs: Sequence[ListedPair], lines: Lines, observer: Observer) -> StudyResults:
     if lines.damaged:
         observer.said(f"{lines.damaged} damaged lines of an interrupted run are measured again")
     methods = (START_METHOD, *settings.methods)

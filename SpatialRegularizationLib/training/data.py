@@ -11,10 +11,10 @@ import numpy as np
 import torch
 
 from ..geometry.grid import Grid
+from ..io.lists import ListedImage, missing_files, read_images
 from ..io.volumes import read_grid
 from ..zoo.training_grid import TrainingGrid, letters_of
 from .distributed import Workers
-from .lists import Entry, missing_files, read_list
 from .preparation import ImageCache, Preparation, Prepared
 from .settings import TrainingSettings
 
@@ -49,8 +49,8 @@ def load_data(settings: TrainingSettings, *, tell: Callable[[str], None] = lambd
         FileNotFoundError: no such list.
         ValueError: images that cannot be used, all of them named in one message.
     """
-    training = read_list(settings.train) if settings.train else ()
-    validation = read_list(settings.validation) if settings.validation else ()
+    training = read_images(settings.train) if settings.train else ()
+    validation = read_images(settings.validation) if settings.validation else ()
     if _from_labels(settings):
         training = tuple(replace(entry, image=None) for entry in training)
     entries = (*training, *validation)
@@ -109,13 +109,13 @@ def load_together(settings: TrainingSettings, team: Workers, *, tell: Callable[[
     return data
 
 
-def _missing_labels(settings: TrainingSettings, training: Sequence[Entry]) -> list[str]:
+def _missing_labels(settings: TrainingSettings, training: Sequence[ListedImage]) -> list[str]:
     if not settings.dice_weight:
         return []
     return [f"{entry.name}: has no labels, which the Dice term needs" for entry in training if entry.labels is None]
 
 
-def validates_synthesized(settings: TrainingSettings, validation: Sequence[Entry]) -> bool:
+def validates_synthesized(settings: TrainingSettings, validation: Sequence[ListedImage]) -> bool:
     """True where the pairs of the validation are synthesized from its label maps: one of them, or the atlas, has no image."""
     return _from_labels(settings) and (settings.atlas is not None or any(entry.image is None for entry in validation))
 
@@ -124,7 +124,7 @@ def _from_labels(settings: TrainingSettings) -> bool:
     return settings.synthesis is not None and settings.synthesis.source == "labels"
 
 
-def _missing_images(settings: TrainingSettings, training: Sequence[Entry], validation: Sequence[Entry]) -> list[str]:
+def _missing_images(settings: TrainingSettings, training: Sequence[ListedImage], validation: Sequence[ListedImage]) -> list[str]:
     if _from_labels(settings):
         maps = (*training, *(validation if validates_synthesized(settings, validation) else ()))
         return [f"{entry.name}: has no labels, from which images are synthesized" for entry in maps if entry.labels is None]
@@ -135,7 +135,7 @@ def _missing_images(settings: TrainingSettings, training: Sequence[Entry], valid
     ]
 
 
-def _lattice(settings: TrainingSettings, entries: Sequence[Entry], images: int, problems: list[str]) -> TrainingGrid:
+def _lattice(settings: TrainingSettings, entries: Sequence[ListedImage], images: int, problems: list[str]) -> TrainingGrid:
     """The asked-for lattice; what was not asked for follows from the images that can be read."""
     grids, unreadable = _each(entries, lambda entry: read_grid(entry.main))
     if not grids:
@@ -164,10 +164,10 @@ def _turned(grid: Grid, orientation: str) -> tuple[tuple[int, ...], tuple[float,
     return tuple(grid.shape[a] for a in axes), tuple(grid.spacing[a] for a in axes)
 
 
-def _each(entries: Sequence[Entry], work: Callable) -> tuple[tuple, list[str]]:
+def _each(entries: Sequence[ListedImage], work: Callable) -> tuple[tuple, list[str]]:
     """`work` on every entry, on several threads: what came out, and one line for each that failed."""
 
-    def attempt(entry: Entry) -> tuple:
+    def attempt(entry: ListedImage) -> tuple:
         try:
             return work(entry), ""
         except (OSError, ValueError, RuntimeError) as error:

@@ -22,12 +22,12 @@ from ..geometry.volume import Volume
 from ..images.intensity import prepare_intensity
 from ..images.usable import check_labels, fit_mask, usable_image
 from ..io.atomic import atomic_path, write_text
+from ..io.lists import ListedImage
 from ..io.points import Landmarks, read_landmarks
 from ..io.volumes import read_volume
 from ..transforms.regrid import carry
 from ..transforms.resample import resample, resample_labels
 from ..zoo.training_grid import TrainingGrid, model_grid
-from .lists import Entry
 
 VERSION = 2
 """Raised when prepared arrays change; older ones are then made anew."""
@@ -63,7 +63,7 @@ class Prepared:
         label_values: labels that occur, without 0.
     """
 
-    entry: Entry
+    entry: ListedImage
     grid: Grid
     image: np.ndarray
     labels: np.ndarray | None
@@ -85,7 +85,7 @@ class ImageCache:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.preparation = preparation
 
-    def get(self, entry: Entry) -> Prepared:
+    def get(self, entry: ListedImage) -> Prepared:
         """The prepared image, made now if it is not there yet.
 
         Raises:
@@ -97,7 +97,7 @@ class ImageCache:
             self._make(entry, key)
         return self._open(entry, key, json.loads(about.read_text(encoding="utf-8")))
 
-    def _key(self, entry: Entry) -> str:
+    def _key(self, entry: ListedImage) -> str:
         content = hashlib.sha256(json.dumps([VERSION, asdict(self.preparation)]).encode())
         for column, path in entry.files.items():
             content.update(column.encode())
@@ -106,14 +106,14 @@ class ImageCache:
                     content.update(_digest(file))
         return content.hexdigest()[:32]
 
-    def _make(self, entry: Entry, key: str) -> None:
+    def _make(self, entry: ListedImage, key: str) -> None:
         arrays, about = _prepared(entry, self.preparation)
         for name, array in arrays.items():
             with atomic_path(self.folder / f"{key}-{name}.npy", ".npy", needed_bytes=array.nbytes) as temporary:
                 np.save(temporary, array)
         write_text(self.folder / f"{key}.json", json.dumps(about | {"arrays": list(arrays)}))  # last: it says "complete"
 
-    def _open(self, entry: Entry, key: str, about: dict) -> Prepared:
+    def _open(self, entry: ListedImage, key: str, about: dict) -> Prepared:
         with ONE_AT_A_TIME:
             arrays = {name: np.load(self.folder / f"{key}-{name}.npy", mmap_mode="r") for name in about["arrays"]}
         return Prepared(
@@ -135,7 +135,7 @@ def _digest(file: Path) -> bytes:
     return content.digest()
 
 
-def _prepared(entry: Entry, preparation: Preparation) -> tuple[dict[str, np.ndarray], dict]:
+def _prepared(entry: ListedImage, preparation: Preparation) -> tuple[dict[str, np.ndarray], dict]:
     """The arrays of `Prepared`, and what else to know."""
     labels = None if entry.labels is None else read_volume(entry.labels, labels=True)
     volume = labels.with_data((labels.data != 0).float()) if entry.image is None else read_volume(entry.image)

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from ..geometry.grid import Grid
+from ..io.lists import ListedImage
 from .data import Data, validates_synthesized
 from .draws import Draws
-from .lists import Entry
 from .pairs import Batch, PairOrder, find_atlas, validation_pairs
 from .preparation import Prepared
 from .settings import TrainingSettings
@@ -146,5 +146,5 @@ def _held(name: str, grid: Grid, image: Tensor, labels: Tensor) -> Prepared:
     """A synthesized image in memory, as one that was read."""
     values = tuple(value for value in labels.unique().tolist() if value != 0)
     kind = np.min_scalar_type(max(values, default=0))
-    entry = Entry(name=name, image=None)
+    entry = ListedImage(name=name, image=None)
     return Prepared(entry, grid, image[0].numpy(), labels[0].numpy().astype(kind), None, None, values)

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from SpatialRegularizationLib.commands.pair_list import read_pair_list
+from SpatialRegularizationLib.io.lists import read_pairs
 from SpatialRegularizationLib.registration.presets import PRESETS
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "brains.py"
@@ -27,7 +27,7 @@ def test_every_pair_of_the_list_is_there_with_a_preset(tmp_path: Path) -> None:
         file.write_bytes(b"")
     done = call(tmp_path / "data", tmp_path / "lists")
     assert done.returncode == 0, done.stderr
-    pairs = read_pair_list(tmp_path / "lists" / "pairs.csv")
+    pairs = read_pairs(tmp_path / "lists" / "pairs.csv")
     assert len(pairs) == 12
     assert all(file.is_file() for p in pairs for file in (p.fixed, p.moving, *p.inputs.values()))
     assert all(p.preset in PRESETS and p.fixed != p.moving for p in pairs)

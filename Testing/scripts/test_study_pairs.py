@@ -9,8 +9,8 @@ from types import ModuleType
 
 import pytest
 
+from SpatialRegularizationLib.io.lists import read_images
 from SpatialRegularizationLib.io.volumes import read_volume
-from SpatialRegularizationLib.training.lists import read_list
 
 CONFIGS = Path(__file__).resolve().parents[2] / "scripts" / "configs"
 CONFIG = """
@@ -52,7 +52,7 @@ def test_pairs_of_shapes_become_files_in_a_list(study_pairs: ModuleType, tmp_pat
         assert len(fixed_labels.data.unique()) > 3
         share = (fixed_labels.data == moving_labels.data).float().mean()
         assert 0.3 < share < 1.0  # the same shapes, deformed
-    images = read_list(out / "validation_images.csv")
+    images = read_images(out / "validation_images.csv")
     assert [image.group for image in images] == ["pair_001", "pair_001", "pair_002", "pair_002"]
     assert {str(image.image) for image in images} == {str(out / row[side]) for row in rows for side in ("fixed", "moving")}
 

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from SpatialRegularizationLib.studies.pairs import StudyImage, random_pairs
+from SpatialRegularizationLib.io.lists import ListedImage
+from SpatialRegularizationLib.studies.pairs import random_pairs
 
 
-def images(count: int, groups: int | None = None) -> list[StudyImage]:
+def images(count: int, groups: int | None = None) -> list[ListedImage]:
     return [
-        StudyImage(f"i{n}", Path(f"i{n}.nii"), {"labels": Path(f"l{n}.nii")}, "" if groups is None else str(n % groups))
+        ListedImage(f"i{n}", Path(f"i{n}.nii"), Path(f"l{n}.nii"), group="" if groups is None else str(n % groups))
         for n in range(count)
     ]
 
@@ -36,9 +37,14 @@ def test_more_pairs_than_there_are_is_an_error() -> None:
         random_pairs(images(3, groups=1), 1, seed=0)
 
 
+def test_a_label_map_without_an_image_makes_no_pair() -> None:
+    with pytest.raises(ValueError, match=r"bare has labels but no image: name one"):
+        random_pairs([*images(3), ListedImage("bare", None, Path("l.nii"))], 2, seed=0)
+
+
 def test_what_belongs_to_the_images_goes_with_the_pair() -> None:
-    lonely = StudyImage("p", Path("p.nii"), {"points": Path("p.csv"), "mask": Path("m.nii")})
-    other = StudyImage("q", Path("q.nii"), {"labels": Path("q_l.nii")})
+    lonely = ListedImage("p", Path("p.nii"), points=Path("p.csv"), mask=Path("m.nii"))
+    other = ListedImage("q", Path("q.nii"), Path("q_l.nii"))
     pair = next(p for p in random_pairs([lonely, other], 2, seed=0) if p.fixed == Path("p.nii"))
     assert dict(pair.inputs) == {"fixed_mask": Path("m.nii"), "moving_labels": Path("q_l.nii")}
     assert pair.name == "q_to_p"
@@ -47,7 +53,7 @@ def test_what_belongs_to_the_images_goes_with_the_pair() -> None:
 def test_a_pair_is_another_when_one_of_its_files_changes(tmp_path: Path) -> None:
     for name in ("i0.nii", "i1.nii"):
         (tmp_path / name).write_text("x")
-    both = [StudyImage(name, tmp_path / f"{name}.nii") for name in ("i0", "i1")]
+    both = [ListedImage(name, tmp_path / f"{name}.nii") for name in ("i0", "i1")]
     pair = random_pairs(both, 1, seed=0)[0]
     before = pair.identity()
     assert pair.identity() == before

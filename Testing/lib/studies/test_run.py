@@ -14,12 +14,12 @@ from held import held
 
 from SpatialRegularizationLib.commands.console import one_sentence
 from SpatialRegularizationLib.io.claims import TakenError
+from SpatialRegularizationLib.io.lists import ListedPair
 from SpatialRegularizationLib.models.catalogue import build_model
 from SpatialRegularizationLib.studies.baselines import LIST
 from SpatialRegularizationLib.studies.lines import LINES
 from SpatialRegularizationLib.studies.measured_pair import Measuring, Task
 from SpatialRegularizationLib.studies.methods import START
-from SpatialRegularizationLib.studies.pairs import StudyPair
 from SpatialRegularizationLib.studies.results import StudyResults
 from SpatialRegularizationLib.studies.run import Observer, run_study
 from SpatialRegularizationLib.studies.settings import StudySettings
@@ -67,10 +67,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
-def pair(folder: Path, fixed: int, moving: int) -> StudyPair:
+def pair(folder: Path, fixed: int, moving: int) -> ListedPair:
     files = {side: folder / f"person{n}.nii.gz" for side, n in (("fixed", fixed), ("moving", moving))}
     labels = {f"{side}_labels": folder / f"person{n}_labels.nii.gz" for side, n in (("fixed", fixed), ("moving", moving))}
-    return StudyPair(f"{moving}_to_{fixed}", files["fixed"], files["moving"], labels)
+    return ListedPair(f"{moving}_to_{fixed}", files["fixed"], files["moving"], labels)
 
 
 def study(folder: Path, *methods: object, **values: object) -> StudySettings:
@@ -81,7 +81,7 @@ def study(folder: Path, *methods: object, **values: object) -> StudySettings:
     return StudySettings.from_dict(common | values)
 
 
-def run(settings: StudySettings, pairs: list[StudyPair], out: Path, **more: object) -> tuple[StudyResults, list[str]]:
+def run(settings: StudySettings, pairs: list[ListedPair], out: Path, **more: object) -> tuple[StudyResults, list[str]]:
     said: list[str] = []
     return run_study(settings, pairs, out, observer=Observer(one_sentence, said.append), **more), said
 
@@ -106,7 +106,7 @@ def test_presets_models_refinements_and_baselines_are_measured_alike(folder: Pat
 def test_a_pair_that_cannot_be_read_is_told_and_the_rest_goes_on(folder: Path, tmp_path: Path) -> None:
     damaged = tmp_path / "damaged.nii.gz"
     damaged.write_bytes((folder / "person1.nii.gz").read_bytes()[:200])
-    pairs = [pair(folder, 0, 2), StudyPair("bad", damaged, folder / "person0.nii.gz"), pair(folder, 2, 0)]
+    pairs = [pair(folder, 0, 2), ListedPair("bad", damaged, folder / "person0.nii.gz"), pair(folder, 2, 0)]
     found, said = run(study(folder, QUICK), pairs, tmp_path / "out")
     assert [(m.pair, m.method) for m in found.failures] == [("bad", START), ("bad", "quick")]
     assert "damaged" in found.failures[0].error
@@ -115,7 +115,7 @@ def test_a_pair_that_cannot_be_read_is_told_and_the_rest_goes_on(folder: Path, t
 
 
 def test_what_is_known_is_kept_and_what_failed_or_changed_is_measured_again(folder: Path, tmp_path: Path) -> None:
-    missing = StudyPair("late", tmp_path / "late.nii.gz", folder / "person0.nii.gz")
+    missing = ListedPair("late", tmp_path / "late.nii.gz", folder / "person0.nii.gz")
     pairs = [pair(folder, 0, 2), missing]
     run(study(folder, QUICK), pairs, tmp_path / "out")
     (tmp_path / "late.nii.gz").write_bytes((folder / "person1.nii.gz").read_bytes())
@@ -205,7 +205,7 @@ def test_a_start_that_bends_is_refused(folder: Path, tmp_path: Path) -> None:
     write_transform(path, SpatialTransform(displacement=DisplacementField.zeros(blobs.grid_of())))
     bends = pair(folder, 0, 2)
     settings = study(folder, QUICK)
-    task = Task(StudyPair(bends.name, bends.fixed, bends.moving, {"initial": path}), settings.methods)
+    task = Task(ListedPair(bends.name, bends.fixed, bends.moving, {"initial": path}), settings.methods)
     (measured,) = Measuring(settings, one_sentence).run(task)
     assert "give that part only" in measured.error
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from SpatialRegularizationLib.io.lists import read_images, read_pairs
 from SpatialRegularizationLib.studies.settings import StudySettings
 from SpatialRegularizationLib.training.config_file import read_config
-from SpatialRegularizationLib.training.lists import read_list
 from SpatialRegularizationLib.training.settings import TrainingSettings
 from SpatialRegularizationLib.tuning.settings import TuningSettings
 
@@ -69,16 +69,9 @@ def test_hostile_yaml_ends_in_one_short_sentence(tmp_path: Path, name: str) -> N
 @pytest.mark.parametrize("depth", [200, 100_000])
 def test_deep_json_is_refused_wherever_json_is_read(tmp_path: Path, depth: int) -> None:
     path = written(tmp_path, '{"a":' + "[" * depth + "]" * depth + "}", "c.json")
-    for read in (read_config, read_list):
+    for read in (read_config, read_images, read_pairs):
         with pytest.raises(ValueError, match=r"c\.json .*nested deeper than 60"):
             read(path)
-
-
-def test_a_list_that_is_no_table_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"l\.csv is not a readable list of images \(it is no table"):
-        read_list(written(tmp_path, "image\n" + "a" * 200_000, "l.csv"))
-    with pytest.raises(ValueError, match=r"l\.json, line 1: the column image must hold a text, got list"):
-        read_list(written(tmp_path, '[{"image": ["a.nii"]}]', "l.json"))
 
 
 VALUES = (3, 1.5, True, "word", [], [[1]], {"a": {"b": 1}}, 10**400, float("nan"), None)

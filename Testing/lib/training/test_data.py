@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Any
@@ -17,39 +16,12 @@ from SpatialRegularizationLib.geometry.volume import Volume
 from SpatialRegularizationLib.images.intensity import prepare_intensity
 from SpatialRegularizationLib.io.volumes import read_volume, write_volume
 from SpatialRegularizationLib.training.data import load_data
-from SpatialRegularizationLib.training.lists import read_list
 from SpatialRegularizationLib.training.settings import TrainingSettings
 from SpatialRegularizationLib.zoo.training_grid import letters_of
 
 
 def settings(folder: Path, **changes: Any) -> TrainingSettings:
     return TrainingSettings.from_dict(settings_dict(folder, **changes))
-
-
-def test_a_csv_and_a_json_list_say_the_same(tmp_path: Path) -> None:
-    (tmp_path / "a.csv").write_text("name;image;labels;group\none;x/1.nii.gz;x/l.nii.gz;A\n;x/2.nii.gz;;\n")
-    rows = [{"name": "one", "image": "x/1.nii.gz", "labels": "x/l.nii.gz", "group": "A"}, "x/2.nii.gz"]
-    (tmp_path / "a.json").write_text(json.dumps(rows))
-    entries = read_list(tmp_path / "a.csv")
-    assert entries == read_list(tmp_path / "a.json")
-    assert [entry.name for entry in entries] == ["one", "2"]
-    assert entries[0].image == tmp_path / "x" / "1.nii.gz"
-    assert entries[1].labels is None
-
-
-@pytest.mark.parametrize(
-    ("text", "problem"),
-    [
-        ("picture\na.nii\n", "unknown column 'picture'"),
-        ("name,image\na,\n", "line 2: the column image is empty"),
-        ("image\n", "holds no images"),
-        ("image\na/x.nii\nb/x.nii\n", "names two images 'x'"),
-    ],
-)
-def test_a_bad_list_is_refused_by_its_line(tmp_path: Path, text: str, problem: str) -> None:
-    (tmp_path / "list.csv").write_text(text)
-    with pytest.raises(ValueError, match=problem):
-        read_list(tmp_path / "list.csv")
 
 
 def test_all_bad_images_are_named_at_once(tmp_path: Path) -> None:
