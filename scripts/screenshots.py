@@ -57,7 +57,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def registered(host: Any, shape: tuple[int, int, int]) -> Any:
     """The outcome of the module's own logic, with its worker process, on two synthetic heads."""
     from SpatialRegularizationGui.logic import RegistrationLogic
-    from SpatialRegularizationGui.scene import Image, set_image
+    from SpatialRegularizationGui.scene.images import Image
+    from SpatialRegularizationGui.scene.nodes import set_image
 
     from SpatialRegularizationLib.phantoms.heads import two_subjects
 
@@ -77,7 +78,7 @@ def registered(host: Any, shape: tuple[int, int, int]) -> Any:
 
 def review_picture(host: Any, views: dict[str, Any], outcome: Any) -> np.ndarray:
     """λ and log-Jacobian over the fixed image, and the deformation grid, in three planes."""
-    from SpatialRegularizationGui.review_view import Overlay
+    from SpatialRegularizationGui.review.view import Overlay
 
     rows = (
         ("Regularization weight", {"overlay": Overlay.LAMBDA, "fade": 0.0, "opacity": 0.55}),
@@ -89,7 +90,7 @@ def review_picture(host: Any, views: dict[str, Any], outcome: Any) -> np.ndarray
 
 def compare_picture(host: Any, views: dict[str, Any], outcome: Any) -> np.ndarray:
     """Fixed, moving as it was, warped, checkerboard, in three planes."""
-    from SpatialRegularizationGui.review_view import Compare
+    from SpatialRegularizationGui.review.view import Compare
 
     moving = outcome.request.moving
     before = moving.GetTransformNodeID()
@@ -109,8 +110,8 @@ def drawn(host: Any, views: dict[str, Any], outcome: Any, rows: Sequence[tuple[s
     """One row of pictures per title and view; "warped" among the choices stands for another image."""
     from dataclasses import replace
 
-    from SpatialRegularizationGui.review import Review
-    from SpatialRegularizationGui.review_view import Result, View
+    from SpatialRegularizationGui.review.review import Review
+    from SpatialRegularizationGui.review.view import Result, View
 
     review = Review(host.mrml)
     pictures = []
@@ -128,8 +129,8 @@ def drawn(host: Any, views: dict[str, Any], outcome: Any, rows: Sequence[tuple[s
 
 def grid_picture(host: Any, outcome: Any) -> np.ndarray:
     """The deformation grid in 3-D with the surface of the fixed head."""
-    from SpatialRegularizationGui.review import Review
-    from SpatialRegularizationGui.review_view import Result, View
+    from SpatialRegularizationGui.review.review import Review
+    from SpatialRegularizationGui.review.view import Result, View
 
     surface(host, outcome.request.fixed)
     view = offscreen.ThreeDView(host, (560, 500))

@@ -1,10 +1,9 @@
-"""The Slicer module's own code: panel, scene, worker. The only code that may import slicer, qt and ctk.
+"""The Slicer module's own code: the only code that may import slicer, qt and ctk.
 
-    widget.py ─▶ logic.py ─▶ worker.py ─▶ a process that computes
-        │            └─────▶ scene.py      nodes ⇄ Volume, DisplacementField; the only file where RAS exists
-        └─ parameters.py     what the scene remembers
+    scene/ ◀─ inputs/ ◀─ run/ ◀─ review/ ◀─ logic.py ◀─ widget.py          an arrow says who may import whom
+    nodes     choices    worker  views      register    the panel          parameters.py: what the scene remembers
 
-What they tell one another is in request.py, and signals.py carries it. Nothing here imports torch.
+RAS exists in scene/ only. Nothing here imports torch.
 """
 
 in_use = False

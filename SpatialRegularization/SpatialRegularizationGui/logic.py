@@ -1,7 +1,7 @@
-"""From nodes to nodes: what the panel, the console and scripts call to register. No qt, no widget, nothing heavy at import.
+"""Register volumes of a scene for the panel, the console and scripts. No qt, no widget, nothing heavy at import.
 
-    start ─▶ files of a job ─▶ worker ─▶ arrays ─▶ nodes ─▶ finished | failed | cancelled      exactly one for each start
-    preview ─▶ live.py ─▶ previewed
+    start ─▶ files ─▶ worker ─▶ arrays ─▶ nodes ─▶ finished | failed | cancelled      exactly one for each start
+    preview ─▶ run/preview.py ─▶ previewed
 
 Everything happens in the thread that calls `poll` (or in the event loop, under Qt). Nodes change only just before `finished` and
 `previewed`; a run that fails or is cancelled changes none, and leaves no file and no process that works for nobody.
@@ -16,16 +16,16 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from .inputs import check_inputs, export_inputs
-from .install import Installer, Readiness
-from .jobs import JobFolders, device_of, seconds_left
-from .live import Live, Tell
-from .messages import FIGURES, facts_of, message_of
-from .outputs import Found, Stored, store
-from .request import Outcome, Preview, RegistrationRequest, RunState, Step
-from .signals import Signal
-from .task import Ends, Task, failure_of_error
-from .worker import Worker, best_worker
+from .inputs.files import TemporaryFolders, check_inputs, export_inputs
+from .inputs.request import RegistrationRequest, request_of_options
+from .run.events import Outcome, Preview, RunState, Signal, Step
+from .run.failures import failure_of_error
+from .run.install import Installer, Readiness
+from .run.outputs import Found, Stored, store
+from .run.pending import Ends, PendingRequest
+from .run.preview import PreviewSession
+from .run.protocol import FIGURES, device_of, facts_of, message_of
+from .run.worker import Worker, best_worker
 
 REPORT_SECONDS = 120.0
 """A report takes no longer."""
@@ -41,7 +41,7 @@ class RegistrationLogic:
 
     Attributes:
         state_changed(RunState), progressed(Step), finished(Outcome), failed(Failure), cancelled(), previewed(Preview),
-        live_changed(str), catalogue_changed(), logged(str): signals.
+        preview_said(str), catalogue_changed(), logged(str): signals.
     """
 
     def __init__(
@@ -52,17 +52,18 @@ class RegistrationLogic:
     ) -> None:
         self.state_changed, self.progressed, self.finished = Signal(), Signal(), Signal()
         self.failed, self.cancelled, self.previewed = Signal(), Signal(), Signal()
-        self.live_changed, self.catalogue_changed, self.logged = Signal(), Signal(), Signal()
+        self.preview_said, self.catalogue_changed, self.logged = Signal(), Signal(), Signal()
         self._chosen_worker, self._installer, self._clock = worker, installer, clock
         self._connected = False
         self._state = RunState.IDLE
-        self._task: Task | None = None
-        self._folders = JobFolders(_temporary_path)
+        self._pending: PendingRequest | None = None
+        self._folders = TemporaryFolders(_temporary_path)
         self._reports: Path | None = None
         self._report = ""
         self._stored: Stored | None = None
         self._device, self._devices = "", ()
-        self._live = Live(lambda: self.worker, self._folders, clock, Tell(self._previewed, self.live_changed.emit))
+        told = self._previewed, self.preview_said.emit
+        self._session = PreviewSession(lambda: self.worker, self._folders, clock, *told)
 
     @property
     def worker(self) -> Worker:
@@ -102,17 +103,17 @@ class RegistrationLogic:
     def awaits(self) -> bool:
         """True while something is to come that `poll` hands over: a run, a live update, a report."""
         busy = self._chosen_worker is not None and self._chosen_worker.busy
-        return busy or self._task is not None or self._live.active
+        return busy or self._pending is not None or self._session.active
 
     @property
     def can_undo(self) -> bool:
         """True where `undo` has something to put back."""
-        return self._stored is not None and not self._stored.snapshot.empty
+        return self._stored is not None and not self._stored.undo.empty
 
     @property
     def dropped(self) -> int:
         """Live updates that a newer one has made stale."""
-        return self._live.dropped
+        return self._session.dropped
 
     @property
     def pid(self) -> int | None:
@@ -125,7 +126,7 @@ class RegistrationLogic:
         Args:
             device: where it will compute, as in `RegistrationSettings`.
         """
-        if self._state is not RunState.IDLE or self._live.active:
+        if self._state is not RunState.IDLE or self._session.active:
             return
         self.worker.use(device_of({"device": device})[1])
         self.worker.prepare()
@@ -138,7 +139,7 @@ class RegistrationLogic:
             RuntimeError: something is being done already.
         """
         self._must_be_idle()
-        self._live.stop()
+        self._session.stop()
         check_inputs(request)
         folder = self._folders.make()
         try:
@@ -154,7 +155,7 @@ class RegistrationLogic:
         """Stop what is being done: first politely, then by ending the worker's process."""
         if self._state is RunState.RUNNING:
             self._set_state(RunState.CANCELLING)
-            self._task.cancel()
+            self._pending.cancel()
 
     def manage(self, action: str, what: str, **choices: Any) -> None:
         """Import a file, fetch or remove a model: `catalogue_changed`, `failed` or `cancelled` comes.
@@ -172,19 +173,19 @@ class RegistrationLogic:
         """Show soon what this request would give, in its output nodes; the newest wins. Returns the id of the update."""
         if self._state is not RunState.IDLE:
             return 0
-        id = self._live.ask(request)
-        self._live.poll()
+        id = self._session.ask(request)
+        self._session.poll()
         return id
 
     def stop_preview(self) -> None:
         """Put back what the nodes held before the first preview."""
-        self._live.stop()
+        self._session.stop()
 
     def undo(self) -> None:
         """Put back what the output nodes held before the last finished run."""
-        self._live.stop()
+        self._session.stop()
         if self._stored is not None:
-            self._stored.snapshot.restore()
+            self._stored.undo.restore()
             self._stored = None
 
     def save_report(self, path: str | Path) -> None:
@@ -217,9 +218,7 @@ class RegistrationLogic:
             ValueError: what is wrong with the request.
             RuntimeError: it failed or was cancelled; one sentence.
         """
-        from .console import options_of  # late: the panel never needs it
-
-        request = options_of(fixedNode, movingNode, options)
+        request = request_of_options(fixedNode, movingNode, options)
         check_inputs(request)
         installed = self.installer.ensure()
         if installed.state is not Readiness.READY:
@@ -244,15 +243,15 @@ class RegistrationLogic:
         """Hand over what the worker has answered; waits up to that long where there is nothing."""
         if self._chosen_worker is not None:
             self._chosen_worker.poll(seconds)
-        if self._task is not None:
-            self._task.poll()
+        if self._pending is not None:
+            self._pending.poll()
         if self._state is RunState.IDLE:
-            self._live.poll()
+            self._session.poll()
 
     def scene_closed(self) -> None:
         """Stop everything and forget every node; only `state_changed` is told."""
-        self._task = None
-        self._live.forget()
+        self._pending = None
+        self._session.forget()
         self._stored = None
         self._end_worker()
         if self._state is not RunState.IDLE:
@@ -260,11 +259,11 @@ class RegistrationLogic:
 
     def close(self) -> None:
         """End the worker's process and delete every file; the logic can be used again."""
-        if self._task is not None:
+        if self._pending is not None:
             self._set_state(RunState.CANCELLING)
-            self._task.cancel()
-        self._live.stop()
-        self._live.forget()
+            self._pending.cancel()
+        self._session.stop()
+        self._session.forget()
         self._end_worker()
 
     def _end_worker(self) -> None:
@@ -276,18 +275,18 @@ class RegistrationLogic:
     def _begin(
         self, kind: str, values: Mapping[str, Any], done: Callable[[Mapping[str, Any]], Callable[[], None]], folder: Path | None
     ) -> None:
-        """Submit a task; whichever way it ends, its folder goes and the state is IDLE afterwards.
+        """Submit a request; whichever way it ends, its folder goes and the state is IDLE afterwards.
 
         Args:
             kind, values: of the worker's request.
-            done: takes the result, returns what tells of it; what it raises makes a failure of the task.
-            folder: of the job.
+            done: takes the result, returns what tells of it; what it raises makes a failure.
+            folder: of its files.
         """
 
         def end(call: Callable[..., None], *values: Any) -> None:
-            if self._task is not task:
+            if self._pending is not pending:
                 return  # the scene was closed meanwhile
-            self._task = None
+            self._pending = None
             self._folders.remove(folder)
             try:
                 call(*values)
@@ -295,7 +294,7 @@ class RegistrationLogic:
                 self._set_state(RunState.IDLE)
 
         def finish(answer: Mapping[str, Any]) -> None:
-            if self._task is task:
+            if self._pending is pending:
                 try:
                     tell = done(answer)
                 except Exception as error:
@@ -303,12 +302,13 @@ class RegistrationLogic:
                 else:
                     end(tell)
 
-        ends = Ends(self._progress, finish, lambda f: end(self.failed.emit, f), lambda: end(self.cancelled.emit))
-        self._task = task = Task(self.worker, self._clock, ends, str(values.get("settings", {}).get("device", "auto")))
+        ends = Ends(self.progressed.emit, finish, lambda f: end(self.failed.emit, f), lambda: end(self.cancelled.emit))
+        device = str(values.get("settings", {}).get("device", "auto"))
+        self._pending = pending = PendingRequest(self.worker, self._clock, ends, device)
         self._set_state(RunState.RUNNING)
         if self.pid is None:
             self.progressed.emit(Step("starting", 0.0))
-        task.submit(kind, values)
+        pending.submit(kind, values)
 
     def _finish(self, request: RegistrationRequest, answer: Mapping[str, Any]) -> Callable[[], None]:
         """The result into the nodes; returns what tells of it."""
@@ -332,9 +332,6 @@ class RegistrationLogic:
         self._reports = self._folders.make()
         self._report = str(self._reports / "report.html")
         self.worker.submit("report", {"out": self._report}, lambda event: None)
-
-    def _progress(self, stage: str, fraction: float, seconds: float) -> None:
-        self.progressed.emit(Step(stage, fraction, seconds_left(fraction, seconds)))
 
     def _previewed(self, preview: Preview) -> None:
         self._device = preview.device or self._device

@@ -1,14 +1,14 @@
-"""What the scene remembers of the panel: nodes, model, settings. Ranges and defaults are those of `RegistrationSettings`.
+"""Declare what the scene remembers of the panel: nodes, model and settings, with the ranges and defaults of their declarations.
 
-In the scene: inputs, outputs, λ, model and settings. In the application's settings (`preferences.py`): the device, since scenes
-travel between machines. In neither: progress, the device really used, what is installed.
+In the scene: inputs, outputs, λ, model and settings. In the application's settings (`inputs/model_section.py`): the device, since
+scenes travel between machines. In neither: progress, the device really used, what is installed.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import fields, replace
+from collections.abc import Iterable
+from dataclasses import Field, fields, replace
 from typing import Annotated, Any, Optional, Union
 
 from slicer import (
@@ -20,40 +20,52 @@ from slicer import (
 )
 from slicer.parameterNodeWrapper import Choice, Default, WithinRange, parameterNodeWrapper
 
+from SpatialRegularizationLib.declaration import number
 from SpatialRegularizationLib.registration.presets import PRESETS, preset_settings
-from SpatialRegularizationLib.registration.settings import RegistrationSettings
+from SpatialRegularizationLib.registration.settings import RULES, RegistrationSettings
 
-RULES: dict[str, Mapping[str, Any]] = {f.name: f.metadata for f in fields(RegistrationSettings)}
-"""Setting → help, unit, range, choices."""
-AUTOMATIC = {"working_spacing_mm": 0.0, "threads": 0}
-"""Settings that may be left to the program, and what their control holds then."""
-CONDITIONS = {"lambda_max": "lambdaMax", "alpha_prime": "alphaPrime", "eta": "eta", "lambda": "uniformLambda"}
-"""Hyperparameter of a model → its parameter here."""
-PREFERENCES = ("device",)
-"""Settings that are no parameters: the application remembers them."""
-_DEFAULTS = RegistrationSettings()
-
-
-def _low(setting: str) -> float:
-    return min(AUTOMATIC.get(setting, RULES[setting]["range"][0]), RULES[setting]["range"][0])
-
-
-def _number(setting: str) -> Any:
-    """A bounded number with the range and default of a setting; decimals and steps are those of the form."""
-    value = getattr(_DEFAULTS, setting)
-    default = Default(float(AUTOMATIC[setting] if value is None else value))
-    span = WithinRange(float(_low(setting)), float(RULES[setting]["range"][1]))
-    return Annotated[float, span, default]
+WITHOUT = ("device", "refine_steps")
+"""Settings without a parameter: the application remembers the one, a button asks for the other."""
+SETTINGS: dict[str, Field] = {f.name: f for f in fields(RegistrationSettings) if f.name not in WITHOUT}
+OF_MODELS: dict[str, Field] = {
+    "eta": number(0.45, 0.0, 100.0, "", "strength of the prior of this model; larger keeps lambda more uniform", symbol="η"),
+    "lambda": number(0.5, 0.0, 1.0, "", "share of the regularization against the likeness", symbol="λ"),
+}
+"""Hyperparameters that only models have, declared like settings."""
+DECLARED = SETTINGS | OF_MODELS
+LIVE = tuple(name for name in SETTINGS if RULES[name].get("live"))
+"""The settings that have a slider in the section Regularization."""
+AUTOMATIC = tuple(name for name, f in SETTINGS.items() if f.default is None)
+"""Settings that may be left to the program; their control holds 0 then."""
 
 
-def _whole(setting: str) -> Any:
-    value = getattr(_DEFAULTS, setting)
-    default = Default(int(AUTOMATIC[setting] if value is None else value))
-    return Annotated[int, WithinRange(int(_low(setting)), int(RULES[setting]["range"][1])), default]
+def _parameter(name: str) -> str:
+    """`lambdaMax` of lambda_max; scenes hold these names."""
+    camel = re.sub(r"_([a-z])", lambda match: match[1].upper(), name.removesuffix("_mm"))
+    return {"levels": "iterations", "lambda": "uniformLambda"}.get(name, camel)
 
 
-def _word(setting: str) -> Any:
-    return Annotated[str, Choice(list(RULES[setting]["choices"])), Default(getattr(_DEFAULTS, setting))]
+PARAMETER_OF: dict[str, str] = {name: _parameter(name) for name in DECLARED}
+"""Setting, or hyperparameter of a model → its parameter."""
+
+
+def _annotation(declared: Field) -> Any:
+    """The type of a parameter, with range or choices and default; decimals and steps are those of the control."""
+    rules, default = declared.metadata, declared.default
+    if "choices" in rules:
+        return Annotated[str, Choice(list(rules["choices"])), Default(default)]
+    if "range" not in rules:
+        return str
+    kind, (low, high) = rules["kind"], rules["range"]
+    if default is None:
+        low = default = 0
+    return Annotated[kind, WithinRange(kind(low), kind(high)), Default(kind(default))]
+
+
+def _with_declared(kind: type) -> type:
+    """Adds the parameters of settings and of models' hyperparameters."""
+    kind.__annotations__ |= {PARAMETER_OF[name]: _annotation(declared) for name, declared in DECLARED.items()}
+    return kind
 
 
 # Optional and Union in the old form: Slicer's wrapper does not take `A | None` for nodes.
@@ -65,8 +77,9 @@ _Volume = Optional[vtkMRMLScalarVolumeNode]  # noqa: UP045
 
 
 @parameterNodeWrapper
+@_with_declared
 class PanelParameters:
-    """One parameter for each control of the panel; units and meaning as in `RegistrationSettings`."""
+    """One parameter for each control of the panel; `_with_declared` adds those of settings, such as `lambdaMax`."""
 
     fixedVolume: _Volume
     movingVolume: _Volume
@@ -80,16 +93,8 @@ class PanelParameters:
 
     model: str
     preset: Annotated[str, Choice(list(PRESETS)), Default("generic")]
-
-    prior: _word("prior")
-    lambdaMax: _number("lambda_max")
-    alphaPrime: _number("alpha_prime")
-    lambdaMean: _number("lambda_mean")
-    sigmaPrime: _number("sigma_prime")
-    eta: Annotated[float, WithinRange(0.0, 100.0), Default(0.45)]
-    uniformLambda: Annotated[float, WithinRange(0.0, 1.0), Default(0.5)]
     updateLive: bool
-    refineSteps: Annotated[int, WithinRange(1, int(RULES["refine_steps"]["range"][1])), Default(30)]
+    refineSteps: Annotated[int, WithinRange(1, RULES["refine_steps"]["range"][1]), Default(30)]
 
     outputTransform: _Transform
     outputVolume: _Volume
@@ -107,44 +112,17 @@ class PanelParameters:
     applyInverse: bool
     applyHarden: bool
 
-    similarity: _word("similarity")
-    lnccWindow: _whole("lncc_window")
-    affine: _word("affine")
-    globalSearch: _word("global_search")
-    iterations: str
-    lambdaFloor: _number("lambda_floor")
-    lambdaPooling: _whole("lambda_pooling")
-    learningRate: _number("learning_rate")
-    tolerance: _number("tolerance")
-    workingSpacing: _number("working_spacing_mm")
-    maxVoxels: _whole("max_voxels")
-    intensity: _word("intensity")
-    seed: _whole("seed")
-    threads: _whole("threads")
-    precision: _word("precision")
-    networkPrecision: _word("network_precision")
+
+def value_of(settings: RegistrationSettings, name: str) -> Any:
+    """What the parameter of a setting holds for it."""
+    value = getattr(settings, name)
+    return "" if name == "levels" else RULES[name]["kind"](0) if value is None else value
 
 
-def _camel(setting: str) -> str:
-    return re.sub(r"_([a-z])", lambda match: match[1].upper(), setting.removesuffix("_mm"))
-
-
-PARAMETER_OF: dict[str, str] = {
-    name: {"levels": "iterations"}.get(name, _camel(name)) for name in RULES if name not in (*PREFERENCES, "refine_steps")
-}
-"""Setting → parameter. `refine_steps` is what the refine button asks for; preferences are kept elsewhere."""
-
-
-def write_preset(parameters: PanelParameters, name: str) -> None:
-    """Every setting as the preset has it.
-
-    Raises:
-        ValueError: no such preset.
-    """
-    settings = preset_settings(name)
-    for setting, parameter in PARAMETER_OF.items():
-        value = "" if setting == "levels" else getattr(settings, setting)
-        setattr(parameters, parameter, AUTOMATIC[setting] if value is None else value)
+def write_settings(parameters: PanelParameters, settings: RegistrationSettings, names: Iterable[str]) -> None:
+    """These settings into the parameters."""
+    for name in names:
+        setattr(parameters, PARAMETER_OF[name], value_of(settings, name))
 
 
 def settings_of(parameters: PanelParameters) -> dict[str, Any]:
@@ -155,12 +133,12 @@ def settings_of(parameters: PanelParameters) -> dict[str, Any]:
     """
     base = preset_settings(parameters.preset)
     values: dict[str, Any] = {}
-    for setting, parameter in PARAMETER_OF.items():
-        value = getattr(parameters, parameter)
-        if setting == "levels":
-            values[setting] = _levels(base, value)
+    for name in SETTINGS:
+        value = getattr(parameters, PARAMETER_OF[name])
+        if name == "levels":
+            values[name] = _levels(base, value)
         else:
-            values[setting] = None if AUTOMATIC.get(setting) == value else _rounded(value)
+            values[name] = None if name in AUTOMATIC and value == 0 else _rounded(value)
     checked = replace(base, **values)
     return {name: getattr(checked, name) for name in values if getattr(checked, name) != getattr(base, name)}
 

@@ -1,4 +1,4 @@
-"""The panel: binds its sections to the parameter node and to the logic; computes nothing.
+"""Run the panel: bind its sections to the parameter node and to the logic; compute nothing.
 
     control ⇄ parameter node ─▶ request ─▶ logic.start / preview ─▶ signals ─▶ progress, results, failures
 """
@@ -12,21 +12,19 @@ import qt
 import slicer
 import vtk
 
-from .apply_section import ApplySection
-from .asking import live_key, missing, remember_outputs, request_of
-from .dialogs import Dialogs
-from .install import Readiness
-from .jobs import with_remedy
+from .inputs.controls import SettingControls
+from .inputs.model_section import Dialogs, ModelSection
+from .inputs.panel_request import missing, preview_key, remember_outputs, request_of
+from .inputs.regularization_section import RegularizationSection
 from .logic import RegistrationLogic
-from .model_section import ModelSection
-from .outputs import restore_interpolation
 from .parameters import PanelParameters
-from .regularization_section import RegularizationSection
-from .request import Failure, Outcome, Preview, RunState, Step
-from .review_panel import ReviewPanel
-from .run_section import RunSection, duration
-from .task import failure_of_error
-from .tool_tips import set_tool_tips
+from .review.apply_section import ApplySection
+from .review.review_section import ReviewSection
+from .run.events import Failure, Outcome, Preview, RunState, Step
+from .run.failures import failure_of_error, with_remedy
+from .run.install import Readiness
+from .run.outputs import restore_interpolation
+from .run.run_section import RunSection, duration
 
 POLL_MS = 20
 """How often the logic looks after a worker that no event tells about, while something is awaited."""
@@ -42,25 +40,28 @@ class Panel:
     """
 
     def __init__(self, form: Any, logic: RegistrationLogic, dialogs: Dialogs | None = None) -> None:
-        self.ui, self.logic = slicer.util.childWidgetVariables(form), logic
-        self._form = form
+        self.controls, self.logic = SettingControls(form), logic
+        self.ui, self._form = slicer.util.childWidgetVariables(form), form
         self.parameters: PanelParameters | None = None
         self._tag: int | None = None
         self._gui: int | None = None
         self._chosen: tuple[str, str] = ("", "")
-        self._live_key: tuple[Any, ...] | None = None
+        self._preview_key: tuple[Any, ...] | None = None
         self._prepared: str | None = None
         self._showing = self._previewing = self._installed = self._entered = self._closed = False
-        self.model = ModelSection(self.ui, dialogs or Dialogs())
-        self.regularization = RegularizationSection(self.ui)
-        self.run = RunSection(self.ui)
+        self.model = ModelSection(self.ui, self._manage, self._changed, dialogs)
+        self.regularization = RegularizationSection(self.ui, self.controls)
+        self.run = RunSection(self.ui, self.apply, self._remedy)
         self.apply_to = ApplySection(self.ui)
-        self.review = ReviewPanel(self.ui.reviewFrame, logic.save_report)
+        self.review = ReviewSection(self.ui.reviewFrame, logic.save_report)
         self._timer = qt.QTimer()
         self._timer.setInterval(POLL_MS)
         self._timer.connect("timeout()", self._poll)
-        set_tool_tips([*vars(self.ui).values()])
-        self._connect()
+        ui = self.ui
+        ui.resetButton.connect("clicked()", lambda: self.regularization.reset(self.parameters, self._card()))
+        ui.refineButton.connect("clicked()", self._refine)
+        ui.undoButton.connect("clicked()", self._undo)
+        self._wire(connect=True)
 
     def attach(self, parameters: PanelParameters | None) -> None:
         """Show and change these parameters from now on; None: none.
@@ -69,7 +70,7 @@ class Panel:
             parameters: read from the scene just now; Slicer's wrapper keeps values, and misses nodes that come later.
         """
         self._detach()
-        self.parameters, self._live_key = parameters, None
+        self.parameters, self._preview_key = parameters, None
         if parameters is not None:
             self._chosen = (parameters.model, parameters.preset)
             self._gui = parameters.connectParametersToGui(self._bindings())
@@ -117,7 +118,7 @@ class Panel:
             self._detach()
             self.review.cleanup()
         finally:  # whatever happens: no process stays, and nothing is told to controls that go
-            self._wire(self.logic, connect=False)
+            self._wire(connect=False)
             self.logic.close()
 
     def apply(self, *, refine_steps: int = 0) -> None:
@@ -140,20 +141,9 @@ class Panel:
         if self.logic.state is RunState.IDLE:
             self.apply(refine_steps=self.parameters.refineSteps)
 
-    def _connect(self) -> None:
-        """Buttons to what they do, the logic's signals to what they show."""
-        ui = self.ui
-        self.run.apply_clicked.connect(self.apply)
-        self.run.remedy_clicked.connect(self._remedy)
-        self.model.asked.connect(self._manage)
-        self.model.device_changed.connect(self._changed)
-        ui.resetButton.connect("clicked()", lambda: self.regularization.reset(self.parameters, self._card()))
-        ui.refineButton.connect("clicked()", self._refine)
-        ui.undoButton.connect("clicked()", self._undo)
-        self._wire(self.logic, connect=True)
-
-    def _wire(self, logic: RegistrationLogic, *, connect: bool) -> None:
+    def _wire(self, *, connect: bool) -> None:
         """The logic's signals to what they show, or no longer."""
+        logic = self.logic
         for signal, slot in (
             (logic.state_changed, self._state_changed),
             (logic.progressed, self._progressed),
@@ -161,7 +151,7 @@ class Panel:
             (logic.failed, self._failed),
             (logic.cancelled, self.run.show_cancelled),
             (logic.previewed, self._previewed),
-            (logic.live_changed, self._say_live),
+            (logic.preview_said, self._say_live),
             (logic.catalogue_changed, self._catalogue_changed),
         ):
             (signal.connect if connect else signal.disconnect)(slot)
@@ -191,6 +181,7 @@ class Panel:
             self.model.show(self.parameters)
             self.apply_to.show(self.parameters)
             if self.parameters is not None:
+                self.controls.show(self.parameters)
                 self.regularization.show(self.parameters, self._card())
             self._show_state()
         finally:
@@ -223,8 +214,8 @@ class Panel:
         parameters = self.parameters
         wanted = parameters is not None and parameters.updateLive and self.ui.updateLiveCheckBox.enabled
         if not wanted or missing(parameters, self.model.cards):
-            if self._live_key is not None:
-                self._live_key = None
+            if self._preview_key is not None:
+                self._preview_key = None
                 if self._previewing:  # otherwise what is shown is a finished result
                     self.review.clear()
                 self.logic.stop_preview()
@@ -234,9 +225,9 @@ class Panel:
             return
         try:
             request = request_of(parameters, self._card(), self.model.device)
-            key = live_key(request)
-            if key != self._live_key and self._ready():
-                self._live_key = key
+            key = preview_key(request)
+            if key != self._preview_key and self._ready():
+                self._preview_key = key
                 self._timer.start()
                 self.logic.preview(request)
         except (ValueError, RuntimeError, OSError, MemoryError) as error:
@@ -250,7 +241,7 @@ class Panel:
         self._installed = installed.state is Readiness.READY
         if self._installed:
             return True
-        self._live_key = None
+        self._preview_key = None
         self._failed(Failure(installed.sentence, remedies=("install",) if installed.state is Readiness.DECLINED else ()))
         return False
 

@@ -27,7 +27,7 @@ class Lncc(Similarity):
     summary: ClassVar[str] = "local correlation, for images of one modality"
     prefix: ClassVar[str] = "lncc_"
 
-    window: int = integer(9, 3, 31, "voxels", "side of the window of the local correlation, odd", offered=7)
+    window: int = integer(9, 3, 31, "voxels", "side of the window of the local correlation, odd", offered=7, step=2)
 
     def __post_init__(self) -> None:
         if self.window < 3 or self.window % 2 == 0:

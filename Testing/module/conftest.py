@@ -11,7 +11,7 @@ import pytest
 
 if TYPE_CHECKING:
     from slicer_scene import Application
-    from SpatialRegularizationGui.worker import ProcessWorker
+    from SpatialRegularizationGui.run.worker import ProcessWorker
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[2] / "SpatialRegularization")]
 
@@ -30,8 +30,8 @@ def scene() -> Iterator[Application]:
 @pytest.fixture(scope="module")
 def worker() -> Iterator[ProcessWorker]:
     """A worker process of one thread."""
-    from SpatialRegularizationGui.channels import PipeChannel
-    from SpatialRegularizationGui.worker import ProcessWorker
+    from SpatialRegularizationGui.run.channels import PipeChannel
+    from SpatialRegularizationGui.run.worker import ProcessWorker
 
     made = ProcessWorker(PipeChannel, environment={"OMP_NUM_THREADS": "1"})
     yield made

@@ -22,8 +22,11 @@ BEGIN, END = "<!-- names: begin -->", "<!-- names: end -->"
 ROOTS = ("qt", "ctk")
 OF_SLICER = ("app", "modules", "util", "packaging")
 """Parts of `slicer` that only the application has, or that lead to it."""
-KNOWN = {"_combo": "QComboBox", "slider": "ctkSliderWidget", "control": "ctkRangeWidget", "_process": "QProcess"}
-"""Variables that hold a widget given to a function, or taken from another object."""
+KNOWN = {
+    "_combo": ("QComboBox",), "slider": ("ctkSliderWidget",), "control": ("ctkRangeWidget",), "_process": ("QProcess",),
+    "editor": ("QWidget",), "label": ("QLabel",), "form_layout": ("QFormLayout",),
+}  # fmt: skip
+"""Variables that hold a widget given to a function, or taken from another object → its classes."""
 
 ATTRIBUTES = ("table", "threshold")
 """Widgets made in one file and used in others."""
@@ -52,28 +55,29 @@ def text() -> str:
     return "\n".join([BEGIN, "", *lines, "", END])
 
 
-def _form(found: dict[str, set[str]]) -> dict[str, str]:
+def _form(found: dict[str, set[str]]) -> dict[str, tuple[str, ...]]:
     """Properties of the .ui file; name of a widget → class."""
     classes = {}
     for widget in ElementTree.parse(FORM).getroot().iter("widget"):
-        kind = classes[widget.get("name")] = widget.get("class")
+        kind = widget.get("class")
+        classes[widget.get("name")] = (kind,)
         found[kind] |= {p.get("name") for p in widget.findall("property") if p.get("stdset") != "0"}
     return classes
 
 
-def _made(tree: ast.Module) -> dict[str, str]:
-    """Name that is given `qt.X(...)` (or ctk, or a widget of slicer) → X."""
-    made = {}
+def _made(tree: ast.Module) -> dict[str, tuple[str, ...]]:
+    """Name that is given `qt.X(...)` (or ctk, or a widget of slicer) → X; several where it is given several."""
+    made: dict[str, tuple[str, ...]] = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call):
             parts = _parts(node.value.func)
             if len(parts) == 2 and (parts[0] in ROOTS or parts[1].startswith("qMRML")):
-                for target in node.targets:
-                    made[_parts(target)[-1] if _parts(target) else ""] = parts[1]
+                for name in ((_parts(target) or ("",))[-1] for target in node.targets):
+                    made[name] = (*made.get(name, ()), parts[1])
     return made
 
 
-def _attribute(node: ast.Attribute, made: dict[str, str], found: dict[str, set[str]]) -> None:
+def _attribute(node: ast.Attribute, made: dict[str, tuple[str, ...]], found: dict[str, set[str]]) -> None:
     parts = _parts(node)
     if len(parts) >= 2 and parts[0] in ROOTS:
         found[parts[0]].add(".".join(parts[1:]))
@@ -82,7 +86,8 @@ def _attribute(node: ast.Attribute, made: dict[str, str], found: dict[str, set[s
     elif len(parts) == 2 and parts[0] == "slicer" and parts[1].startswith("qMRML"):
         found["slicer"].add(parts[1])
     elif len(parts) >= 2 and parts[-2] in made and not parts[-1].startswith("_"):
-        found[made[parts[-2]]].add(parts[-1])
+        for kind in made[parts[-2]]:
+            found[kind].add(parts[-1])
 
 
 def _signal(node: ast.Call) -> set[str]:

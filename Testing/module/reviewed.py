@@ -62,7 +62,8 @@ def displacement() -> np.ndarray:
 
 def put(host: Any) -> Reviewed:
     """The result as nodes of a scene."""
-    from SpatialRegularizationGui.scene import Image, set_image, set_transform
+    from SpatialRegularizationGui.scene.images import Image
+    from SpatialRegularizationGui.scene.nodes import set_image, set_transform
 
     lattice = grid()
     nodes = {}

@@ -26,7 +26,7 @@ class Case:
     """A fixed image, a moving grid and the transform between them, in the scene and in SimpleITK."""
 
     def __init__(self, scene: Any, folder: Path, orientation: str) -> None:
-        from SpatialRegularizationGui import scene as gui
+        from SpatialRegularizationGui.scene import nodes as gui
 
         self.scene, self.folder = scene, folder
         self.grid, self.moving = physical.grid(orientation), physical.other_grid(CASES[orientation])
@@ -57,7 +57,7 @@ def oblique(scene: Any, tmp_path: Path) -> Case:
 
 @pytest.fixture
 def apply(scene: Any) -> Any:
-    from SpatialRegularizationGui import apply_to
+    from SpatialRegularizationGui.scene import apply_to
 
     return apply_to
 
@@ -65,7 +65,7 @@ def apply(scene: Any) -> Any:
 def test_under_the_transform_slicer_shows_what_simpleitk_resamples(case: Case, apply: Any) -> None:
     volume = nodes.volume(case.scene, case.moving, case.folder, "moving")
     expected = case.pulled(volume, case.scene.grid(case.fixed))
-    assert apply.apply_to(case.node, [volume]) == [volume]
+    assert apply.apply_to(case.node, [volume]).nodes == (volume,)
     assert volume.GetParentTransformNode() is case.node
     out = case.scene.slicer.vtkSlicerVolumesLogic.ResampleVolumeToReferenceVolume(volume, case.fixed)
     assert far(case.scene.array(out)[INNER], expected[INNER]) < 0.05
@@ -181,7 +181,7 @@ def test_hardened_points_lead_back_through_the_transform(case: Case, apply: Any,
         node_class = {"markups": "Fiducial", "curve": "Curve", "plane": "Plane"}[kind]
         node = nodes.markups(case.scene, moving, kind=f"vtkMRMLMarkups{node_class}Node")
         moving = case.read.positions_of(node)
-    done = apply.apply_with_notes(case.node, [node], harden=True)
+    done = apply.apply_to(case.node, [node], harden=True)
     assert far(physical.itk_points(case.itk, case.read.positions_of(node)), moving) < 1e-2
     assert far(case.read.positions_of(node), moving) > 1
     assert done.notes == ()
@@ -193,7 +193,7 @@ def test_points_without_an_origin_are_told_of(scene: Any, tmp_path: Path, apply:
     steep = physical.bump_field(case.grid, 90).vectors.numpy()
     case.read.set_transform(case.node, np.eye(4), steep, case.grid)
     node = nodes.markups(scene, physical.inner_points(case.grid, 60, margin=4))
-    (note,) = apply.apply_with_notes(case.node, [node], harden=True).notes
+    (note,) = apply.apply_to(case.node, [node], harden=True).notes
     assert "have no exact origin" in note
     assert node.GetName() in note
 
@@ -293,12 +293,12 @@ def test_frames_of_a_sequence_are_hardened_one_by_one_and_shown(oblique: Case, a
     expected = oblique.pulled(first, where)
     sequence, browser = nodes.sequence(oblique.scene, [first, second])
     before = oblique.scene.fingerprint()
-    done = apply.apply_with_notes(oblique.node, [sequence], harden=True, reference=oblique.fixed)
+    done = apply.apply_to(oblique.node, [sequence], harden=True, reference=oblique.fixed)
     for n, factor in enumerate((1, 2)):
         frame = oblique.scene.array(sequence.GetNthDataNode(n))
         assert far(frame[INNER], factor * expected[INNER]) < 0.1
     assert far(oblique.scene.array(browser.GetProxyNode(sequence))[INNER], expected[INNER]) < 0.1
-    done.snapshot.restore()
+    done.undo.restore()
     assert sequence.GetNthDataNode(1).GetImageData().GetDimensions() == second.GetImageData().GetDimensions()
     assert oblique.scene.fingerprint() == before
 
@@ -327,10 +327,10 @@ def test_several_are_moved_at_once_or_none_is(oblique: Case, apply: Any, harden:
     with pytest.raises(ValueError, match="stuck is under the transform other warp"):
         apply.apply_to(oblique.node, given, harden=harden)
     assert oblique.scene.fingerprint() == before
-    done = apply.apply_with_notes(oblique.node, given[:-1], harden=harden)
+    done = apply.apply_to(oblique.node, given[:-1], harden=harden)
     assert done.nodes == tuple(given[:-1])
     assert oblique.scene.fingerprint() != before
-    done.snapshot.restore()
+    done.undo.restore()
     assert oblique.scene.fingerprint() == before
 
 

@@ -28,9 +28,9 @@ class Pair:
     """Two volumes of the scene and a request of them."""
 
     def __init__(self, scene: Any, folder: Path, orientation: str = "oblique left-handed") -> None:
-        from SpatialRegularizationGui import inputs, request
+        from SpatialRegularizationGui.inputs import files, request
 
-        self.scene, self.folder, self.inputs, self.request_of = scene, folder, inputs, request
+        self.scene, self.folder, self.files, self.request_of = scene, folder, files, request
         self.grid, self.other = physical.grid(orientation), physical.other_grid("LIA")
         self.fixed = nodes.volume(scene, self.grid, folder, "fixed")
         self.moving = nodes.volume(scene, self.other, folder, "moving")
@@ -42,16 +42,16 @@ class Pair:
         made = self.folder / "job"
         made.mkdir(exist_ok=True)
         request = self.request(**changed)
-        self.inputs.check_inputs(request)
-        return self.inputs.export_inputs(request, made)
+        self.files.check_inputs(request)
+        return self.files.export_inputs(request, made)
 
     def refused(self, **changed: Any) -> str:
         with pytest.raises(ValueError, match=r".") as caught:
-            self.inputs.check_inputs(self.request(**changed))
+            self.files.check_inputs(self.request(**changed))
         return str(caught.value)
 
     def warp(self, name: str = "warp") -> Any:
-        from SpatialRegularizationGui.scene import set_transform
+        from SpatialRegularizationGui.scene.nodes import set_transform
 
         node = self.scene.add("vtkMRMLTransformNode", name)
         set_transform(node, np.eye(4), physical.bump_field(self.grid).vectors.numpy(), self.grid)
@@ -108,7 +108,7 @@ def test_segments_are_matched_by_name_not_by_number(pair: Pair) -> None:
     moving = nodes.segmentation(pair.scene, maps[1], {1: "core", 2: "body", 7: "only here"}, "moving segments")
     given = {"fixed_labels": fixed, "moving_labels": moving}
     paths = pair.export(**given)
-    names = pair.inputs.label_names(pair.request(**given))
+    names = pair.files.label_names(pair.request(**given))
     assert sorted(names.values()) == ["body", "core", "only here", "stone"]
     values = {name: value for value, name in names.items()}
     read = {side: read_volume(paths[f"{side}_labels"], labels=True).data[0].numpy() for side in ("fixed", "moving")}
@@ -220,7 +220,8 @@ def test_outputs_in_the_way_of_the_inputs_are_refused(pair: Pair) -> None:
 
 
 def test_a_single_slice_and_a_non_label_volume_are_refused(pair: Pair) -> None:
-    from SpatialRegularizationGui.scene import Image, set_image
+    from SpatialRegularizationGui.scene.images import Image
+    from SpatialRegularizationGui.scene.nodes import set_image
 
     flat = pair.scene.add("vtkMRMLScalarVolumeNode", "flat")
     set_image(flat, Image(np.ones((9, 8, 1)), physical.grid("RAS", shape=(9, 8, 1))))
@@ -243,4 +244,4 @@ def test_nothing_in_the_scene_changes_by_writing_it_out(pair: Pair) -> None:
 
 def test_a_full_or_missing_folder_is_a_sentence(pair: Pair) -> None:
     with pytest.raises(OSError, match="could not be written"):
-        pair.inputs.export_inputs(pair.request(), pair.folder / "is not there")
+        pair.files.export_inputs(pair.request(), pair.folder / "is not there")

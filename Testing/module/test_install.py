@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from SpatialRegularizationGui import install
-from SpatialRegularizationGui.install import REQUIREMENTS, Installed, Installer, Readiness
+from SpatialRegularizationGui.run import install
+from SpatialRegularizationGui.run.install import REQUIREMENTS, Installed, Installer, Readiness
 
 
 class Machine:

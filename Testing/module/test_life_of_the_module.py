@@ -84,7 +84,7 @@ def delete(form: Any) -> None:
 
 
 def test_parts_of_a_closed_panel_can_be_closed_again_and_tell_their_controls_nothing(scene, widget) -> None:
-    from SpatialRegularizationGui.request import Failure
+    from SpatialRegularizationGui.run.events import Failure
 
     from SpatialRegularization import SpatialRegularizationWidget
 
@@ -96,7 +96,7 @@ def test_parts_of_a_closed_panel_can_be_closed_again_and_tell_their_controls_not
     for close in (panel.cleanup, review.cleanup, review.exit, panel.exit, logic.close, logic.close, logic.scene_closed):
         close()
     logic.failed.emit(Failure("too late"))
-    logic.live_changed.emit("too late")
+    logic.preview_said.emit("too late")
     scene.mrml.Clear(False)
 
 
@@ -174,7 +174,8 @@ def shown(scene, widget) -> Iterator[Any]:
         scene.add("vtkMRMLSliceNode", name)
         scene.add("vtkMRMLSliceCompositeNode", name).SetLinkedControl(linked)
     done = reviewed.put(scene)
-    from SpatialRegularizationGui.request import Outcome, Outputs, RegistrationRequest
+    from SpatialRegularizationGui.inputs.request import Outputs, RegistrationRequest
+    from SpatialRegularizationGui.run.events import Outcome
 
     outputs = Outputs(warped=done.warped, jacobian=done.jacobian)
     request = RegistrationRequest(done.fixed, done.warped)

@@ -15,13 +15,14 @@ import pytest
 pytest.importorskip("slicer", reason="needs the slicer-core package")
 pytestmark = pytest.mark.slicer
 
-from live_nodes import ENDLESS, QUICK, Watched, request, volume  # noqa: E402
-from SpatialRegularizationGui import task  # noqa: E402
-from SpatialRegularizationGui.channels import InProcessChannel, PipeChannel  # noqa: E402
-from SpatialRegularizationGui.install import Installed, Readiness  # noqa: E402
-from SpatialRegularizationGui.messages import FIGURES  # noqa: E402
-from SpatialRegularizationGui.request import OUTPUT_NAMES, Outcome, Outputs, RunState  # noqa: E402
-from SpatialRegularizationGui.worker import ProcessWorker  # noqa: E402
+from SpatialRegularizationGui.inputs.request import OUTPUT_NAMES, Outputs  # noqa: E402
+from SpatialRegularizationGui.run import pending  # noqa: E402
+from SpatialRegularizationGui.run.channels import InProcessChannel, PipeChannel  # noqa: E402
+from SpatialRegularizationGui.run.events import Outcome, RunState  # noqa: E402
+from SpatialRegularizationGui.run.install import Installed, Readiness  # noqa: E402
+from SpatialRegularizationGui.run.protocol import FIGURES  # noqa: E402
+from SpatialRegularizationGui.run.worker import ProcessWorker  # noqa: E402
+from watched_logic import ENDLESS, QUICK, Watched, request, volume  # noqa: E402
 
 from SpatialRegularizationLib.registration.result import Figures  # noqa: E402
 
@@ -133,7 +134,7 @@ def test_a_cancelled_run_changes_nothing_and_the_worker_stays_warm(scene: Any, w
 def test_a_worker_that_does_not_listen_is_killed_and_the_next_run_starts_another(
     scene: Any, watched: Watched, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(task, "GRACE", 0.2)
+    monkeypatch.setattr(pending, "GRACE", 0.2)
     watched.begin(request(scene, settings=ENDLESS))
     pid = watched.logic.pid
     os.kill(pid, signal.SIGSTOP)  # it hears nothing any more
@@ -193,7 +194,7 @@ def test_a_node_that_cannot_hold_its_result_makes_a_failure_and_changes_nothing(
         raise MemoryError("no room")
 
     with monkeypatch.context() as scarce:
-        scarce.setattr("SpatialRegularizationGui.outputs.set_transform", full)
+        scarce.setattr("SpatialRegularizationGui.run.outputs.set_transform", full)
         failure = watched.run(asked)
     assert "every node is as it was" in failure.sentence
     assert "MemoryError" in failure.details

@@ -12,17 +12,30 @@ import pytest
 MODULE = Path(__file__).resolve().parents[2] / "SpatialRegularization"
 FILES = sorted(MODULE.rglob("*.py"))
 MAIN = MODULE / "SpatialRegularization.py"
+GUI = MODULE / "SpatialRegularizationGui"
+PARTS = [path for path in FILES if path.is_relative_to(GUI)]
+MAY_IMPORT: dict[str, set[str]] = {
+    "scene": set(),
+    "parameters": set(),
+    "inputs": {"scene", "parameters"},
+    "run": {"scene", "inputs"},
+    "review": {"scene", "parameters", "inputs", "run"},
+    "logic": {"scene", "inputs", "run"},
+    "widget": {"parameters", "inputs", "run", "review", "logic"},
+}
+"""What each room (or file beside them) may import of the module's own, itself apart: only what stands above its own line."""
 MAY_USE_QT = {
-    "channels.py",
-    "dialogs.py",
-    "preferences.py",
-    "review_controls.py",
-    "review_panel.py",
+    "run/channels.py",
+    "inputs/controls.py",
+    "inputs/model_section.py",
+    "review/controls.py",
+    "review/review_section.py",
     "widget.py",
 }
 """Logic, scene and what is shown where are free of widgets, so that the console and tests run without them."""
 HEAVY = {"torch", "scipy", "nibabel", "safetensors", "matplotlib", "optuna", "requests"}
 LIGHT = {
+    "SpatialRegularizationLib.declaration",
     "SpatialRegularizationLib.report.lengths",
     "SpatialRegularizationLib.report.pixels",
     "SpatialRegularizationLib.report.verdicts",
@@ -34,12 +47,15 @@ LIGHT = {
 }
 """What of the library may be imported at file scope: nothing of it needs torch."""
 LINES_OF_MAIN = 120
+SMALL = 50
+EARNS_ITS_DOOR = {"inputs/steps.py", "scene/images.py"}
+"""Files below `SMALL` lines: used from several rooms, and free of qt or VTK where their neighbors are not."""
 LINES_PER_FILE = 400
 LINES_PER_FUNCTION = 60
 
 
 def _name(path: Path) -> str:
-    return path.name
+    return path.relative_to(GUI if path.is_relative_to(GUI) else MODULE).as_posix()
 
 
 def _tree(path: Path) -> ast.Module:
@@ -60,7 +76,7 @@ def _modules(nodes: list[ast.stmt] | ast.Module) -> list[str]:
 @pytest.mark.parametrize("path", FILES, ids=_name)
 def test_only_files_of_widgets_import_qt_or_ctk(path: Path) -> None:
     used = {module.split(".")[0] for module in _modules(_tree(path))} & {"qt", "ctk"}
-    assert not used or path.name in MAY_USE_QT or _only_asks_whether_it_is_there(path), f"{path.name} imports {sorted(used)}."
+    assert not used or _name(path) in MAY_USE_QT or _only_asks_whether_it_is_there(path), f"{path.name} imports {sorted(used)}."
 
 
 def _only_asks_whether_it_is_there(path: Path) -> bool:
@@ -113,12 +129,59 @@ def test_the_module_prints_and_asserts_nothing_and_catches_nothing_unnamed(path:
     assert not found, f"{path.name}: {found}."
 
 
+def _own_imports(path: Path) -> set[tuple[str, ...]]:
+    """The module's own files that a file imports, at any depth, as parts of their dotted names below the package."""
+    here, found = path.relative_to(GUI).parent.parts, set()
+    for node in ast.walk(_tree(path)):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            base = (*here[: len(here) - node.level + 1], *(node.module or "").split("."))
+            found |= {tuple(filter(None, (*base, alias.name))) for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith(GUI.name):
+            found.add(tuple(node.module.split(".")[1:]))
+    return found
+
+
+@pytest.mark.parametrize("path", [path for path in PARTS if path.name != "__init__.py"], ids=_name)
+def test_imports_point_down_from_room_to_room(path: Path) -> None:
+    room = path.relative_to(GUI).with_suffix("").parts[0]
+    wrong = {".".join(parts) for parts in _own_imports(path) if parts[0] != room and parts[0] not in MAY_IMPORT[room]}
+    assert not wrong, f"{_name(path)} imports {sorted(wrong)}."
+
+
+def test_the_order_of_the_rooms_is_strict_and_names_all_of_them() -> None:
+    above: set[str] = set()
+    for room, allowed in MAY_IMPORT.items():
+        assert allowed <= above, f"{room} may import {sorted(allowed - above)}, which stand below it."
+        above.add(room)
+    rooms = {path.name for path in GUI.iterdir() if path.is_dir() and path.name != "__pycache__"}
+    assert rooms | {path.stem for path in GUI.glob("*.py")} == {*MAY_IMPORT, "__init__"}
+
+
+def test_no_file_of_the_module_imports_itself_in_a_circle() -> None:
+    names = {path.relative_to(GUI).with_suffix("").parts: path for path in PARTS}
+    imported = {name: [parts[:n] for parts in _own_imports(path) for n in (1, 2)] for name, path in names.items()}
+    graph = {name: names.keys() & set(parts) for name, parts in imported.items()}
+    while graph:
+        leaves = {name for name, needed in graph.items() if not needed & set(graph) - {name}}
+        assert leaves, f"These import one another: {sorted('.'.join(name) for name in graph)}."
+        graph = {name: needed for name, needed in graph.items() if name not in leaves}
+
+
+def test_every_folder_of_the_module_is_a_package_of_two_files_or_more_and_no_file_is_small_without_a_reason() -> None:
+    for folder in {path.parent for path in PARTS}:
+        files = [path for path in folder.glob("*.py") if path.name != "__init__.py"]
+        assert (folder / "__init__.py").is_file()
+        assert len(files) > 1, folder.name
+        small = {_name(path) for path in files if len(path.read_text(encoding="utf-8").splitlines()) < SMALL}
+        assert small <= EARNS_ITS_DOOR, f"Join these with a neighbor: {sorted(small - EARNS_ITS_DOOR)}."
+
+
 def test_only_modules_lie_beside_the_module_file() -> None:
     assert [path.name for path in MODULE.glob("*.py")] == [MAIN.name]
 
 
 def test_every_file_that_may_use_qt_is_there_and_does() -> None:
-    using = {path.name for path in FILES if {module.split(".")[0] for module in _modules(_tree(path))} & {"qt", "ctk"}}
+    using = {_name(path) for path in FILES if {module.split(".")[0] for module in _modules(_tree(path))} & {"qt", "ctk"}}
     assert using >= MAY_USE_QT
 
 

@@ -27,8 +27,9 @@ class Run:
     """A pair in the scene, and answers of a worker about it."""
 
     def __init__(self, scene: Any, folder: Path) -> None:
-        from SpatialRegularizationGui import outputs, request
-        from SpatialRegularizationGui import scene as gui
+        from SpatialRegularizationGui.inputs import request
+        from SpatialRegularizationGui.run import outputs
+        from SpatialRegularizationGui.scene import nodes as gui
 
         self.scene, self.folder, self.gui, self.outputs = scene, folder, gui, outputs
         self.grid = physical.grid("oblique left-handed")
@@ -178,7 +179,7 @@ def test_undo_removes_what_was_made(run: Run) -> None:
     before = run.scene.fingerprint()
     stored = run.store()
     assert run.scene.fingerprint() != before
-    stored.snapshot.restore()
+    stored.undo.restore()
     assert run.scene.fingerprint() == before
 
 
@@ -192,9 +193,9 @@ def test_undo_brings_back_what_the_nodes_held(run: Run) -> None:
     second = run.store(replace(run.request, outputs=first.outputs), {"model": "other"}, factor=0.5)
     second.outputs.jacobian.GetDisplayNode().SetWindowLevelMinMax(0, 9)
     assert run.scene.fingerprint() != before
-    second.snapshot.restore()
+    second.undo.restore()
     assert run.scene.fingerprint() == before
-    second.snapshot.restore()
+    second.undo.restore()
     assert run.scene.fingerprint() == before, "the second time there is nothing to put back"
 
 
@@ -205,7 +206,7 @@ def test_outputs_under_a_transform_come_back_under_it(run: Run) -> None:
     before = run.scene.fingerprint()
     second = run.store(replace(run.request, outputs=first.outputs))
     assert second.outputs.warped.GetParentTransformNode() is None
-    second.snapshot.restore()
+    second.undo.restore()
     assert run.scene.fingerprint() == before
 
 
@@ -215,7 +216,7 @@ def test_empty_nodes_of_the_user_are_empty_again_after_undo(run: Run) -> None:
     before = run.scene.fingerprint()
     stored = run.store(replace(run.request, outputs=given))
     assert volume.GetDisplayNode() is not None
-    stored.snapshot.restore()
+    stored.undo.restore()
     assert run.scene.fingerprint() == before
     assert volume.GetImageData() is None
 
@@ -234,7 +235,7 @@ def test_a_deleted_node_stays_deleted_after_undo(run: Run) -> None:
     first = run.store()
     second = run.store(replace(run.request, outputs=first.outputs), factor=0.5)
     run.scene.mrml.RemoveNode(second.outputs.jacobian)
-    second.snapshot.restore()
+    second.undo.restore()
     assert first.outputs.jacobian.GetScene() is None
     assert far(run.gui.image_of(first.outputs.lambda_map).values, 1.0) == 0
 
@@ -279,7 +280,7 @@ def test_two_scenes_do_not_mix(run: Run, tmp_path: Path) -> None:
 
 
 def test_an_inverse_node_follows_a_new_result_and_its_undo(run: Run) -> None:
-    from SpatialRegularizationGui.apply_to import apply_to
+    from SpatialRegularizationGui.scene.apply_to import apply_to
 
     first = run.store()
     markups = nodes.markups(run.scene, physical.inner_points(run.grid, 3))
@@ -288,7 +289,7 @@ def test_an_inverse_node_follows_a_new_result_and_its_undo(run: Run) -> None:
     before = run.scene.fingerprint()
     second = run.store(replace(run.request, outputs=first.outputs), factor=0.5)
     assert far(run.scene.to_parent(inverse, points), run.scene.from_parent(first.outputs.transform, points)) < 1e-5
-    second.snapshot.restore()
+    second.undo.restore()
     assert run.scene.fingerprint() == before
     expected = physical.itk_points(physical.itk_transform(run.transform), points)
     assert far(run.scene.to_parent(inverse, points), expected) < 1e-4

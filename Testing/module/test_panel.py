@@ -140,7 +140,7 @@ def test_a_wrong_setting_is_said_in_the_panel_and_nothing_starts(widget) -> None
 
 
 def test_an_installation_that_is_declined_is_said_in_words_and_can_be_asked_for_again(widget) -> None:
-    from SpatialRegularizationGui.install import Installed, Readiness
+    from SpatialRegularizationGui.run.install import Installed, Readiness
 
     class Declining:
         asked = 0
@@ -169,7 +169,7 @@ def test_an_installation_that_is_declined_is_said_in_words_and_can_be_asked_for_
     ("remedy", "parameter", "value"), [("halfResolutionButton", "workingSpacing", 6.0), ("cpuButton", "", "cpu")]
 )
 def test_after_running_out_of_memory_the_panel_offers_what_may_help_and_does_it(widget, remedy, parameter, value) -> None:
-    from SpatialRegularizationGui.request import Failure
+    from SpatialRegularizationGui.run.events import Failure
 
     ui = choose(widget, QUICK)
     finished: list[Any] = []

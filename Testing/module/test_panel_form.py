@@ -6,8 +6,9 @@ import json
 import re
 import subprocess
 import sys
-import xml.etree.ElementTree as ElementTree
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import qt_needed
@@ -21,6 +22,15 @@ FORM = REPOSITORY / "SpatialRegularization" / "Resources" / "UI" / "SpatialRegul
 BOUND = (
     "QCheckBox", "QComboBox", "QDoubleSpinBox", "QLineEdit", "QSpinBox", "ctkSliderWidget", "qMRMLNodeComboBox",
 )  # fmt: skip
+NUMBERS = ("QDoubleSpinBox", "QSpinBox", "ctkSliderWidget")
+LABELS = {
+    "similarity": "Similarity", "lncc_window": "Window", "mind_radius": "Radius", "mind_dilation": "Dilation",
+    "prior": "Prior of λ", "affine": "Affine start", "global_search": "Global search", "levels": "Steps per level",
+    "lambda_pooling": "λ blocks", "learning_rate": "Step size", "tolerance": "Tolerance", "working_spacing_mm": "Working spacing",
+    "max_voxels": "Largest lattice", "intensity": "Intensities", "seed": "Seed", "threads": "Threads",
+    "precision": "Optimizer precision", "network_precision": "Model precision", "eta": "η", "lambda": "λ",
+}  # fmt: skip
+"""What the labels of settings without a symbol say."""
 UNBOUND = {"deviceSelector"}
 """Remembered by the application, not by the scene."""
 
@@ -36,56 +46,119 @@ def parameters(scene):
     return PanelParameters(scene.add("vtkMRMLScriptedModuleNode"))
 
 
-def _widgets() -> list[tuple[str, str, str]]:
-    """(class, name, parameter) of every widget of the form."""
-    found = []
-    for widget in ElementTree.parse(FORM).getroot().iter("widget"):
-        names = [p.findtext("string") for p in widget.findall("property") if p.get("name") == "SlicerParameterName"]
-        found.append((widget.get("class"), widget.get("name"), names[0] if names else ""))
-    return found
+@dataclass(frozen=True)
+class Form:
+    """The form with the controls that are made from declarations."""
+
+    ui: Any
+    controls: Any
+    section: Any
+
+    def bound(self) -> list[tuple[str, str, str]]:
+        """(class, name, parameter) of every control."""
+        widgets = [widget for widget in vars(self.ui).values() if type(widget).__name__ in (*BOUND, "QPushButton")]
+        named = [widget for widget in widgets if not widget.objectName.startswith("qt_")]  # parts of Qt's own widgets
+        return [(type(w).__name__, w.objectName, w.property("SlicerParameterName") or "") for w in named]
+
+
+def _form(parameters: Any, card: Any = None) -> Form:
+    """The controls, showing the sliders of a model or of the preset."""
+    import slicer
+    from SpatialRegularizationGui.inputs.controls import SettingControls
+    from SpatialRegularizationGui.inputs.regularization_section import RegularizationSection
+
+    widget = slicer.util.loadUI(str(FORM))
+    controls = SettingControls(widget)
+    ui = slicer.util.childWidgetVariables(widget)
+    ui.kept = widget  # a form that nobody holds takes its controls with it
+    made = Form(ui, controls, RegularizationSection(ui, controls))
+    made.section.show(parameters, card)
+    controls.show(parameters)
+    return made
 
 
 def test_every_control_is_bound_to_one_parameter_and_every_parameter_to_one_control(parameters) -> None:
-    controls = [(name, parameter) for kind, name, parameter in _widgets() if kind in BOUND and name not in UNBOUND]
-    assert [name for name, parameter in controls if not parameter] == []
-    names = [parameter for _, _, parameter in _widgets() if parameter]
-    assert sorted(names) == sorted(parameters.allParameters)
+    controls = [(name, parameter) for kind, name, parameter in _form(parameters).bound() if kind != "QPushButton"]
+    assert [name for name, parameter in controls if not parameter and name not in UNBOUND] == []
+    assert sorted(parameter for _, parameter in controls if parameter) == sorted(parameters.allParameters)
 
 
 def test_every_control_has_a_tool_tip_with_range_and_unit_where_it_is_a_number(parameters) -> None:
-    import slicer
-    from SpatialRegularizationGui.tool_tips import SETTING_OF, set_tool_tips
-
-    ui = slicer.util.childWidgetVariables(slicer.util.loadUI(str(FORM)))
-    set_tool_tips([*vars(ui).values()])
-    for kind, name, parameter in _widgets():
-        if kind in (*BOUND, "qMRMLCheckableNodeComboBox", "QPushButton"):
-            tip = getattr(ui, name).toolTip
-            assert tip, f"{name} has no tool tip"
-            number = kind in ("QDoubleSpinBox", "QSpinBox", "ctkSliderWidget") and parameter in SETTING_OF
-            assert not number or re.search(r"Range: .+ to .+", tip), f"{name}: {tip}"
+    form = _form(parameters)
+    for kind, name, _ in form.bound():
+        tip = getattr(form.ui, name).toolTip
+        assert tip, f"{name} has no tool tip"
+        assert kind not in NUMBERS or re.search(r"Range: .+ to .+(, no unit| [a-zμ]+)", tip), f"{name}: {tip}"
 
 
-def test_every_setting_of_a_registration_has_a_parameter_with_its_range(parameters) -> None:
+def test_every_setting_has_a_parameter_and_a_control_with_its_range_and_its_words(parameters) -> None:
     import parameter_wrapper
-    from SpatialRegularizationGui.parameters import AUTOMATIC, PARAMETER_OF, PREFERENCES, RULES
+    from SpatialRegularizationGui.parameters import AUTOMATIC, OF_MODELS, PARAMETER_OF, WITHOUT
 
-    assert set(PARAMETER_OF) == set(RULES) - {*PREFERENCES, "refine_steps"}
+    from SpatialRegularizationLib.registration.settings import RULES
+
+    assert set(PARAMETER_OF) == set(RULES) - {*WITHOUT} | set(OF_MODELS)
+    form = _form(parameters)
     for setting, parameter in PARAMETER_OF.items():
-        if "range" in RULES[setting]:
-            low, high = parameter_wrapper.note_of(parameters.allParameters[parameter].notes, parameter_wrapper.WithinRange)
-            assert high == RULES[setting]["range"][1]
-            assert low == (AUTOMATIC[setting] if setting in AUTOMATIC else RULES[setting]["range"][0])
+        rules = RULES.get(setting, OF_MODELS[setting].metadata if setting in OF_MODELS else {})
+        notes = parameters.allParameters[parameter].notes
+        if "range" in rules:
+            low, high = parameter_wrapper.note_of(notes, parameter_wrapper.WithinRange)
+            assert high == rules["range"][1]
+            assert low == (0 if setting in AUTOMATIC else rules["range"][0])
+        elif "choices" in rules:
+            assert parameter_wrapper.note_of(notes, parameter_wrapper.Choice) == (list(rules["choices"]),)
+        control = form.controls[setting]
+        assert control.editor.property("SlicerParameterName") == parameter
+        assert rules["help"][1:] in control.editor.toolTip
+        assert control.label.text.rstrip(":") == LABELS.get(setting, rules.get("symbol")), setting
+
+
+def test_controls_stand_in_the_sections_where_they_always_stood(parameters) -> None:
+    form = _form(parameters)
+    rows = {}
+    for frame in (form.ui.regularizationFrame, form.ui.advancedFrame):
+        layout = frame.layout()
+        items = [layout.itemAt(row, layout.ItemRole.FieldRole) for row in range(layout.rowCount())]
+        names = [item.widget().property("SlicerParameterName") for item in items if item is not None and item.widget()]
+        rows[frame.objectName] = [name for name in names if name]
+    assert rows["regularizationFrame"][0] == "prior"
+    assert set(rows["regularizationFrame"]) == {
+        "prior", "lambdaMax", "alphaPrime", "lambdaMean", "sigmaPrime", "eta", "uniformLambda",
+    }  # fmt: skip
+    assert set(rows["advancedFrame"]) == {
+        "similarity", "lnccWindow", "mindRadius", "mindDilation", "lambdaFloor", "lambdaPooling", "affine", "globalSearch",
+        "iterations", "learningRate", "tolerance", "workingSpacing", "maxVoxels", "intensity", "seed", "threads", "precision",
+        "networkPrecision",
+    }  # fmt: skip
+
+
+WITH = [("lncc", {"lnccWindow"}), ("mind", {"mindRadius", "mindDilation"}), ("mse", set())]
+
+
+@pytest.mark.parametrize(("similarity", "shown"), WITH)
+def test_parameters_of_a_similarity_are_shown_with_it_alone(parameters, similarity: str, shown: set[str]) -> None:
+    parameters.similarity = similarity
+    ui = _form(parameters).ui
+    boxes = {name: getattr(ui, f"{name}SpinBox") for name in ("lnccWindow", "mindRadius", "mindDilation")}
+    assert {name for name, box in boxes.items() if not box.isHidden()} == shown
+
+
+def test_the_floor_of_the_weight_is_shown_where_the_prior_has_one(parameters) -> None:
+    for prior, hidden in (("beta", False), ("gaussian", False), ("uniform", True)):
+        parameters.prior = prior
+        ui = _form(parameters).ui
+        assert (ui.lambdaFloorSlider.isHidden(), ui.lambdaFloorSliderLabel.isHidden()) == (hidden, hidden), prior
 
 
 def test_every_preset_written_to_the_panel_and_read_back_differs_in_nothing(parameters) -> None:
-    from SpatialRegularizationGui.parameters import settings_of, write_preset
+    from SpatialRegularizationGui.parameters import SETTINGS, settings_of, write_settings
 
     from SpatialRegularizationLib.registration.presets import PRESETS
 
-    for name in PRESETS:
+    for name, settings in PRESETS.items():
         parameters.preset = name
-        write_preset(parameters, name)
+        write_settings(parameters, settings, SETTINGS)
         assert settings_of(parameters) == {}, name
 
 
@@ -108,8 +181,8 @@ def test_wrong_steps_per_level_are_refused_in_a_sentence(parameters, text: str) 
 
 
 def test_what_is_missing_is_said_until_nothing_is(parameters, scene) -> None:
-    from SpatialRegularizationGui.asking import missing
-    from SpatialRegularizationGui.cards import OFFERED, Card
+    from SpatialRegularizationGui.inputs.model_cards import OFFERED, Card
+    from SpatialRegularizationGui.inputs.panel_request import missing
 
     said = [missing(parameters, {})]
     parameters.fixedVolume = scene.add("vtkMRMLScalarVolumeNode", "F")
@@ -131,48 +204,36 @@ def test_what_is_missing_is_said_until_nothing_is(parameters, scene) -> None:
 
 
 def test_a_parameter_that_a_scene_brings_outside_of_the_range_of_a_preset_is_not_changed_by_showing_it(parameters) -> None:
-    import slicer
-    from SpatialRegularizationGui.regularization_section import RegularizationSection
-
-    ui = slicer.util.childWidgetVariables(slicer.util.loadUI(str(FORM)))
-    parameters.connectParametersToGui({"lambdaMax": ui.lambdaMaxSlider})
+    form = _form(parameters)
+    slider = form.ui.lambdaMaxSlider
+    parameters.connectParametersToGui({"lambdaMax": slider})
     parameters.lambdaMax = 250.0
-    RegularizationSection(ui).show(parameters, None)
-    assert (parameters.lambdaMax, ui.lambdaMaxSlider.value, ui.lambdaMaxSlider.maximum) == (250.0, 250.0, 250.0)
+    form.section.show(parameters, None)
+    assert (parameters.lambdaMax, slider.value, slider.maximum) == (250.0, 250.0, 250.0)
 
 
 SHIPPED = REPOSITORY / "SpatialRegularizationLib" / "zoo" / "bundled"
 
 
-def _form(parameters, card=None):
-    """The controls of the form, showing the sliders of a model or of the preset."""
-    import slicer
-    from SpatialRegularizationGui.regularization_section import RegularizationSection
-
-    ui = slicer.util.childWidgetVariables(slicer.util.loadUI(str(FORM)))
-    RegularizationSection(ui).show(parameters, card)
-    return ui
-
-
 def test_a_step_of_every_slider_is_small_beside_its_value_whatever_the_model_or_preset(parameters) -> None:
-    from SpatialRegularizationGui.cards import Card, Range, read_card
-    from SpatialRegularizationGui.parameters import CONDITIONS, write_preset
-    from SpatialRegularizationGui.regularization_section import PER_PAIR, RegularizationSection
+    from SpatialRegularizationGui.inputs.model_cards import Card, Range, read_card
+    from SpatialRegularizationGui.parameters import LIVE, PARAMETER_OF, SETTINGS, write_settings
 
     from SpatialRegularizationLib.registration.presets import PRESETS
 
     tiny = Card("tiny", "installed", ranges=(Range("alpha_prime", 0.0, 3e-5, 1.5e-5), Range("lambda_max", 0.05, 900.0, 450.0)))
     cards = [tiny, *(read_card(path.stem, path) for path in sorted(SHIPPED.glob("*.safetensors")))]
-    seen = [(card, CONDITIONS[r.name], r.high - r.low, (r.low, r.high)) for card in cards for r in card.ranges]
-    seen += [(None, name, None, preset) for preset in PRESETS for name in PER_PAIR]
+    seen = [(card, PARAMETER_OF[r.name], r.high - r.low, (r.low, r.high)) for card in cards for r in card.ranges]
+    seen += [(None, name, None, preset) for preset in PRESETS for name in map(PARAMETER_OF.get, LIVE)]
     assert len(seen) > 30
     for card, name, span, ends in seen:
         if card is None:
             parameters.preset = ends
-            write_preset(parameters, ends)
+            write_settings(parameters, PRESETS[ends], SETTINGS)
         else:
-            RegularizationSection(None).reset(parameters, card)
-        slider = getattr(_form(parameters, card), f"{name}Slider")
+            _form(parameters, card).section.reset(parameters, card)
+        form = _form(parameters, card)
+        slider = getattr(form.ui, f"{name}Slider")
         span = span or slider.maximum - slider.minimum
         assert span / 500 <= slider.singleStep <= span / 200 * 1.001, (ends, name, slider.singleStep)
         assert 10.0**-slider.decimals <= slider.singleStep / 10 * 1.001, "a tenth of a step can be typed"
@@ -185,29 +246,30 @@ def test_a_step_of_every_slider_is_small_beside_its_value_whatever_the_model_or_
 
 
 def test_steps_of_the_advanced_numbers_are_small_beside_what_presets_hold(parameters) -> None:
-    from SpatialRegularizationGui.parameters import PARAMETER_OF
+    from SpatialRegularizationGui.parameters import PARAMETER_OF, SETTINGS
 
     from SpatialRegularizationLib.registration.presets import PRESETS, preset_settings
 
-    ui = _form(parameters)
-    controls = {parameter: name for kind, name, parameter in _widgets() if kind in ("QDoubleSpinBox", "ctkSliderWidget")}
+    form = _form(parameters)
+    controls = {parameter: name for kind, name, parameter in form.bound() if kind in ("QDoubleSpinBox", "ctkSliderWidget")}
     for preset in PRESETS:
-        for setting, parameter in PARAMETER_OF.items():
-            value = getattr(preset_settings(preset), setting)
+        for setting in SETTINGS:
+            parameter, value = PARAMETER_OF[setting], getattr(preset_settings(preset), setting)
             if parameter in controls and value:
-                control = getattr(ui, controls[parameter])
+                control = getattr(form.ui, controls[parameter])
                 assert control.singleStep <= value / 10 * 1.001, (preset, parameter)
                 assert round(value, control.decimals) == value, (preset, parameter)
 
 
 def test_the_reset_button_says_what_its_values_are(parameters) -> None:
-    from SpatialRegularizationGui.cards import read_card
+    from SpatialRegularizationGui.inputs.model_cards import read_card
 
     said = {}
     for path in sorted(SHIPPED.glob("*.safetensors")):
         card, description = read_card(path.stem, path), json.loads(path.with_suffix(".json").read_text())["description"]
         if card.ranges:
-            button = _form(parameters, card).resetButton
+            form = _form(parameters, card)
+            button = form.ui.resetButton
             said[card.name] = button.text
             tuned = all(description[f"default_{r.name}"] is not None for r in card.ranges)
             assert ("found best" in button.toolTip) == tuned == ("tuned" in button.text), card.name
@@ -220,12 +282,12 @@ def test_the_reset_button_says_what_its_values_are(parameters) -> None:
         "head-any-hyper": "Reset to the middle of the range",
         "hippocampus-t1-hyper": "Reset to the tuned values",
     }
-    assert _form(parameters).resetButton.text == "Reset to the preset's values"
-    assert "found best" not in _form(parameters).resetButton.toolTip
+    assert _form(parameters).ui.resetButton.text == "Reset to the preset's values"
+    assert "found best" not in _form(parameters).ui.resetButton.toolTip
 
 
 def test_a_model_of_which_only_one_slider_was_tuned_is_not_called_tuned() -> None:
-    from SpatialRegularizationGui.cards import MIDDLE, TUNED, Card, Range, ranges_of
+    from SpatialRegularizationGui.inputs.model_cards import MIDDLE, TUNED, Card, Range, ranges_of
 
     half = {"system": "hyper-tm-spr", "alpha_prime_range": [0, 0.2], "default_alpha_prime": 0.1, "lambda_max_range": [0.05, 5]}
     assert Card("half", "installed", ranges=ranges_of(half)).start == MIDDLE
@@ -234,7 +296,7 @@ def test_a_model_of_which_only_one_slider_was_tuned_is_not_called_tuned() -> Non
 
 
 def test_ranges_read_from_a_card_are_those_of_the_built_model() -> None:
-    from SpatialRegularizationGui.cards import ranges_of
+    from SpatialRegularizationGui.inputs.model_cards import ranges_of
 
     from SpatialRegularizationLib.models.catalogue import SYSTEMS, build_model, describe
 
@@ -246,7 +308,7 @@ def test_ranges_read_from_a_card_are_those_of_the_built_model() -> None:
 
 
 def test_a_card_is_read_from_the_header_where_the_file_beside_is_absent(tmp_path: Path) -> None:
-    from SpatialRegularizationGui.cards import INSTALLED, read_card
+    from SpatialRegularizationGui.inputs.model_cards import INSTALLED, read_card
 
     from SpatialRegularizationLib.models.catalogue import build_model
     from SpatialRegularizationLib.zoo.card import ModelCard, save_model
@@ -276,7 +338,7 @@ def test_a_card_is_read_from_the_header_where_the_file_beside_is_absent(tmp_path
     ],
 )
 def test_a_pair_that_does_not_fit_the_card_is_warned_about(shape, spacing, values, said: str) -> None:
-    from SpatialRegularizationGui.cards import INSTALLED, Card, misfit
+    from SpatialRegularizationGui.inputs.model_cards import INSTALLED, Card, misfit
 
     card = Card("ct-model", INSTALLED, shape=(64, 64, 64), spacing_mm=(2.0, 2.0, 2.0), intensity="ct")
     found = misfit(card, {"fixed volume": (shape, spacing, values)})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -128,11 +129,11 @@ def test_a_model_is_imported_and_removed_by_its_buttons(widget, files: Path, tmp
 
 
 def test_the_device_is_remembered_by_the_application_and_not_by_the_scene(widget) -> None:
-    from SpatialRegularizationGui import preferences
+    from SpatialRegularizationGui.inputs.model_section import DEVICE_KEY
 
     ui = widget.panel.ui
     ui.deviceSelector.currentIndex = ui.deviceSelector.findData("cpu")
-    assert preferences.device() == "cpu"
+    assert sys.modules["qt"].QSettings().value(DEVICE_KEY) == "cpu"
     node = widget.logic.getParameterNode().parameterNode
     assert not [name for name in node.GetParameterNames() if "device" in name.lower()]
 

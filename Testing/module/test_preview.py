@@ -15,9 +15,10 @@ import pytest
 pytest.importorskip("slicer", reason="needs the slicer-core package")
 pytestmark = pytest.mark.slicer
 
-from live_nodes import QUICK, SECONDS, Watched, request  # noqa: E402
-from SpatialRegularizationGui.request import Outcome, Outputs, Preview  # noqa: E402
-from SpatialRegularizationGui.worker import ProcessWorker  # noqa: E402
+from SpatialRegularizationGui.inputs.request import Outputs  # noqa: E402
+from SpatialRegularizationGui.run.events import Outcome, Preview  # noqa: E402
+from SpatialRegularizationGui.run.worker import ProcessWorker  # noqa: E402
+from watched_logic import QUICK, SECONDS, Watched, request  # noqa: E402
 
 
 @pytest.fixture
@@ -50,8 +51,8 @@ def test_every_rest_of_the_slider_is_shown_in_the_same_nodes(
     assert texts[0] != texts[1]
     assert shown[0].figures["lambda_max"] > 0
     assert watched.logic.device == "cpu"
-    assert "Loading the pair for live updates." in watched.named("live_changed")
-    assert watched.named("live_changed")[-1] == ""
+    assert "Loading the pair for live updates." in watched.named("preview_said")
+    assert watched.named("preview_said")[-1] == ""
 
 
 def test_stopping_puts_the_scene_back_as_it_was(scene: Any, watched: Watched, model: str) -> None:
@@ -91,7 +92,7 @@ def test_the_pair_is_loaded_again_only_when_something_other_than_the_slider_chan
     scene: Any, watched: Watched, model: str
 ) -> None:
     def loads() -> int:
-        return watched.named("live_changed").count("Loading the pair for live updates.")
+        return watched.named("preview_said").count("Loading the pair for live updates.")
 
     outputs = Outputs()
     for n, (value, expected) in enumerate(((0.01, 1), (0.02, 1), (0.03, 2), (0.04, 2)), start=1):
@@ -120,13 +121,13 @@ def test_what_cannot_be_previewed_is_a_sentence_and_the_next_update_comes(
     scene: Any, watched: Watched, model: str
 ) -> None:
     watched.logic.preview(slid(scene, model, 7.0))
-    while not any("alpha_prime must be from 0" in said for said in watched.named("live_changed")):
+    while not any("alpha_prime must be from 0" in said for said in watched.named("preview_said")):
         watched.logic.poll(0.02)
     watched.logic.preview(slid(scene, model, 0.1))
     assert isinstance(watched.until("previewed"), Preview)
     asked = slid(scene, model, 0.1)
     watched.logic.preview(dataclasses.replace(asked, moving=asked.fixed))
-    while not any("two different volumes" in said for said in watched.named("live_changed")):
+    while not any("two different volumes" in said for said in watched.named("preview_said")):
         watched.logic.poll(0.02)
 
 

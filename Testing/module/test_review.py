@@ -21,8 +21,8 @@ def nodes(scene: Any) -> reviewed.Reviewed:
 @pytest.fixture
 def review(scene: Any, nodes: reviewed.Reviewed) -> Any:
     """Shows the synthetic result in three slice views."""
-    from SpatialRegularizationGui.review import Review
-    from SpatialRegularizationGui.review_view import Result
+    from SpatialRegularizationGui.review.review import Review
+    from SpatialRegularizationGui.review.view import Result
 
     for name, orientation in (("Red", "Axial"), ("Yellow", "Sagittal"), ("Green", "Coronal")):
         view = scene.add("vtkMRMLSliceNode", name)
@@ -52,19 +52,19 @@ def layers(scene: Any) -> tuple[Any, Any, Any]:
 
 
 def view(**choices: Any) -> Any:
-    from SpatialRegularizationGui.review_view import View
+    from SpatialRegularizationGui.review.view import View
 
     return View(**choices)
 
 
 def overlay(name: str) -> Any:
-    from SpatialRegularizationGui.review_view import Overlay
+    from SpatialRegularizationGui.review.view import Overlay
 
     return Overlay[name]
 
 
 def compare(name: str) -> Any:
-    from SpatialRegularizationGui.review_view import Compare
+    from SpatialRegularizationGui.review.view import Compare
 
     return Compare[name]
 
@@ -93,7 +93,7 @@ def test_lambda_lies_over_the_images_in_the_colors_of_the_report(scene: Any, nod
 
 
 def test_the_scale_of_lambda_is_the_setting_where_there_is_one(scene: Any, nodes: Any, review: Any) -> None:
-    from SpatialRegularizationGui.review_view import Result
+    from SpatialRegularizationGui.review.view import Result
 
     review.show(result(nodes, Result, lambda_max=4.0), view(overlay=overlay("LAMBDA")))
     assert nodes.lambda_map.GetDisplayNode().GetWindowLevelMax() == pytest.approx(4.0)
@@ -101,7 +101,7 @@ def test_the_scale_of_lambda_is_the_setting_where_there_is_one(scene: Any, nodes
 
 @pytest.mark.parametrize(("highest", "end"), [(1.2000002, 1.2), (1.21, 1.3), (0.034, 0.034), (27.3, 28), (0.0, 1.0)])
 def test_a_scale_ends_at_two_digits_not_below_the_largest_value(highest: float, end: float) -> None:
-    from SpatialRegularizationGui.review_maps import rounded_top
+    from SpatialRegularizationGui.review.maps import rounded_top
 
     assert rounded_top(np.array([0.0, highest])) == pytest.approx(end)
 
@@ -160,27 +160,27 @@ def test_the_displacement_is_that_of_the_transform_in_mm(scene: Any, nodes: Any,
 
 
 def test_the_displacement_of_a_large_image_is_sampled_on_a_coarser_lattice(scene: Any, nodes: Any) -> None:
-    from SpatialRegularizationGui import review_volumes
+    from SpatialRegularizationGui.review import volumes
 
     from SpatialRegularizationLib.geometry.grid import Grid
 
     shape, spacing = tuple(n * 3 for n in reviewed.SHAPE), tuple(s / 3 for s in reviewed.SPACING)
     fine = Grid(shape, spacing, (30.0, 30.0, -30.0), reviewed.DIRECTION)
-    image = review_volumes._length(nodes.transform, fine)
-    assert image.values.size <= review_volumes.LENGTH_VOXELS
+    image = volumes._length(nodes.transform, fine)
+    assert image.values.size <= volumes.LENGTH_VOXELS
     corner = np.array(image.grid.index_to_point(np.array(image.grid.shape) - 1.0))
     last = np.array(fine.index_to_point(np.array(fine.shape) - 1.0))
     assert np.linalg.norm(corner - last) < 3 * np.linalg.norm(image.grid.spacing)
 
 
 def test_the_checkerboard_takes_cubes_of_one_size_in_mm_from_both_images(scene: Any, review: Any) -> None:
-    from SpatialRegularizationGui import review_maps
+    from SpatialRegularizationGui.review import maps
 
     review.apply(view(compare=compare("CHECKERBOARD"), tiles=10))
     background, foreground, _ = layers(scene)
     assert foreground is None
     values, data = scene.array(background), reviewed.arrays()
-    fixed, warped = review_maps.scaled(data["fixed"]), review_maps.scaled(data["warped"])
+    fixed, warped = maps.scaled(data["fixed"]), maps.scaled(data["warped"])
     edge = max(n * s for n, s in zip(reviewed.SHAPE, reviewed.SPACING, strict=True)) / 10
     index = np.stack(np.meshgrid(*map(np.arange, reviewed.SHAPE), indexing="ij"), axis=-1)
     odd = (np.floor(index * reviewed.SPACING / edge).sum(-1) % 2).astype(bool)
@@ -189,11 +189,11 @@ def test_the_checkerboard_takes_cubes_of_one_size_in_mm_from_both_images(scene: 
 
 
 def test_fading_goes_on_below_an_overlay(scene: Any, nodes: Any, review: Any) -> None:
-    from SpatialRegularizationGui import review_maps
+    from SpatialRegularizationGui.review import maps
 
     review.apply(view(overlay=overlay("LAMBDA"), fade=0.3))
     background, _, _ = layers(scene)
-    fixed, warped = (review_maps.scaled(reviewed.arrays()[name]) for name in ("fixed", "warped"))
+    fixed, warped = (maps.scaled(reviewed.arrays()[name]) for name in ("fixed", "warped"))
     assert scene.array(background) == pytest.approx(0.7 * fixed + 0.3 * warped, abs=1e-6)
     review.apply(view(overlay=overlay("LAMBDA"), fade=0.0))
     assert layers(scene)[0] is nodes.fixed
@@ -220,8 +220,9 @@ def test_all_views_jump_to_the_worst_fold(scene: Any, review: Any) -> None:
 
 
 def test_without_folds_there_is_nowhere_to_jump(scene: Any, nodes: Any, review: Any) -> None:
-    from SpatialRegularizationGui.review_view import Result
-    from SpatialRegularizationGui.scene import Image, set_image
+    from SpatialRegularizationGui.review.view import Result
+    from SpatialRegularizationGui.scene.images import Image
+    from SpatialRegularizationGui.scene.nodes import set_image
 
     set_image(nodes.jacobian, Image(np.ones(reviewed.SHAPE, dtype=np.float32), nodes.grid))
     review.show(result(nodes, Result))
@@ -260,7 +261,7 @@ def test_the_deformation_grid_appears_where_it_is_asked_for(nodes: Any, review: 
 
 @pytest.mark.parametrize("name", ["LAMBDA", "LOG_JACOBIAN", "FOLDS", "DISPLACEMENT", "DIFFERENCE"])
 def test_what_was_no_output_is_refused_in_a_sentence_and_left_out(scene: Any, nodes: Any, review: Any, name: str) -> None:
-    from SpatialRegularizationGui.review_view import Result
+    from SpatialRegularizationGui.review.view import Result
 
     review.show(Result(nodes.fixed), view(overlay=overlay(name)))
     sentence = review.missing(overlay(name))
@@ -270,7 +271,7 @@ def test_what_was_no_output_is_refused_in_a_sentence_and_left_out(scene: Any, no
 
 
 def test_a_warped_image_on_another_grid_is_not_compared(scene: Any, nodes: Any, review: Any) -> None:
-    from SpatialRegularizationGui.review_view import Result
+    from SpatialRegularizationGui.review.view import Result
 
     nodes.warped.SetSpacing(1, 2, 3)
     review.show(result(nodes, Result), view(overlay=overlay("DIFFERENCE")))
@@ -292,7 +293,7 @@ def test_a_removed_output_is_left_out_and_nothing_fails(scene: Any, nodes: Any, 
 
 
 def test_many_results_leave_no_more_nodes_than_one(scene: Any, nodes: Any, review: Any) -> None:
-    from SpatialRegularizationGui.review_view import Compare, Overlay, Result
+    from SpatialRegularizationGui.review.view import Compare, Overlay, Result
 
     def look() -> int:
         for over in Overlay:

@@ -31,7 +31,7 @@ def section(scene: Any) -> Any:
     """The section in an empty frame, for a scene with two views."""
     qt_layer.install(scene.slicer)
     import qt
-    from SpatialRegularizationGui.review_panel import ReviewPanel
+    from SpatialRegularizationGui.review.review_section import ReviewSection
 
     for name in ("Red", "Yellow"):
         scene.add("vtkMRMLSliceNode", name)
@@ -45,7 +45,7 @@ def section(scene: Any) -> Any:
             raise FileNotFoundError(f"The folder {Path(path).parent} does not exist: choose another one.")
         saved.append(path)
 
-    made = ReviewPanel(frame, save)
+    made = ReviewSection(frame, save)
     made.saved = saved
     made.set_scene(scene.mrml)
     made.frame = frame
@@ -54,7 +54,8 @@ def section(scene: Any) -> Any:
 
 
 def outcome(nodes: reviewed.Reviewed, report: str = "", **figures: Any) -> Any:
-    from SpatialRegularizationGui.request import Outcome, Outputs, RegistrationRequest
+    from SpatialRegularizationGui.inputs.request import Outputs, RegistrationRequest
+    from SpatialRegularizationGui.run.events import Outcome
 
     names = ("transform", "warped", "lambda_map", "jacobian")
     request = RegistrationRequest(nodes.fixed, nodes.warped, settings={"similarity": "lncc"})
@@ -63,7 +64,7 @@ def outcome(nodes: reviewed.Reviewed, report: str = "", **figures: Any) -> Any:
 
 
 def preview(nodes: reviewed.Reviewed) -> Any:
-    from SpatialRegularizationGui.request import Preview
+    from SpatialRegularizationGui.run.events import Preview
 
     done = outcome(nodes)
     return Preview(done.outputs, {"folding_percent": 0.0, "sd_log_j": 0.05}, 0.2, "cpu", 7, done.request)
@@ -122,7 +123,7 @@ def test_the_figures_stand_in_the_table_before_and_after(section: Any, scene: An
 
 
 def test_dice_has_the_names_of_the_segments(section: Any, scene: Any) -> None:
-    from SpatialRegularizationGui.review_table import rows_of
+    from SpatialRegularizationGui.review.table import rows_of
 
     names = [row.name for row in rows_of(FIGURES, "lncc", {1: "left lung", 2: "right lung"})]
     assert {"Dice, left lung", "Dice, right lung"} < set(names)
@@ -172,7 +173,8 @@ def test_what_is_missing_is_a_sentence(section: Any, scene: Any) -> None:
 
 
 def test_the_button_jumps_to_the_fold_or_says_that_there_is_none(section: Any, scene: Any) -> None:
-    from SpatialRegularizationGui.scene import Image, set_image
+    from SpatialRegularizationGui.scene.images import Image
+    from SpatialRegularizationGui.scene.nodes import set_image
 
     nodes = reviewed.put(scene)
     done = outcome(nodes)
@@ -257,7 +259,7 @@ def test_nothing_is_set_that_no_widget_has(section: Any, scene: Any) -> None:
 
 
 def test_lengths_of_tiny_voxels_keep_their_digits() -> None:
-    from SpatialRegularizationGui.review_table import rows_of
+    from SpatialRegularizationGui.review.table import rows_of
 
     figures = {"tre_before_mm": {"mean": 0.0095}, "tre_after_mm": {"mean": 0.00125}, "inverse_residual_mm": 1e-5}
     rows = {row.name: (row.before, row.after) for row in rows_of(figures | {"fixed": {"spacing_mm": [0.002, 0.002, 0.004]}})}

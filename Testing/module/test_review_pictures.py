@@ -42,8 +42,8 @@ VIEWS = {
 @pytest.fixture
 def shown(scene: Any) -> tuple[Any, Any, reviewed.Reviewed]:
     """An axial view through the fold, a review of the synthetic result, and its nodes."""
-    from SpatialRegularizationGui.review import Review
-    from SpatialRegularizationGui.review_view import Result
+    from SpatialRegularizationGui.review.review import Review
+    from SpatialRegularizationGui.review.view import Result
 
     nodes = reviewed.put(scene)
     axial = offscreen.SliceView(scene, "Axial", SIZE)
@@ -53,7 +53,7 @@ def shown(scene: Any) -> tuple[Any, Any, reviewed.Reviewed]:
 
 
 def view(choices: dict[str, Any]) -> Any:
-    from SpatialRegularizationGui.review_view import Compare, Overlay, View
+    from SpatialRegularizationGui.review.view import Compare, Overlay, View
 
     kinds = {"overlay": Overlay, "compare": Compare}
     return View(**{name: kinds[name][value] if name in kinds else value for name, value in choices.items()})
@@ -139,7 +139,7 @@ def test_the_legend_takes_its_place_and_leaves_it(shown: Any) -> None:
 
 
 def test_the_grid_is_bent_where_the_field_is_and_straight_without_it(shown: Any) -> None:
-    from SpatialRegularizationGui.scene import set_transform
+    from SpatialRegularizationGui.scene.nodes import set_transform
 
     axial, review, nodes = shown
     review.apply(view(VIEWS["grid"]))

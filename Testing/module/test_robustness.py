@@ -16,10 +16,10 @@ pytestmark = [
     pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="processes and memory are counted in /proc"),
 ]
 
-from live_nodes import ENDLESS, Watched, request  # noqa: E402
-from SpatialRegularizationGui.channels import PipeChannel  # noqa: E402
-from SpatialRegularizationGui.request import Outcome  # noqa: E402
-from SpatialRegularizationGui.worker import ProcessWorker  # noqa: E402
+from SpatialRegularizationGui.run.channels import PipeChannel  # noqa: E402
+from SpatialRegularizationGui.run.events import Outcome  # noqa: E402
+from SpatialRegularizationGui.run.worker import ProcessWorker  # noqa: E402
+from watched_logic import ENDLESS, Watched, request  # noqa: E402
 
 RUNS = int(os.environ.get("SPATIALREG_ROBUSTNESS_RUNS", "20"))
 CANCELLED = {n for n in range(RUNS) if n % 5 == 2}

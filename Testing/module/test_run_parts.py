@@ -6,8 +6,12 @@ import math
 from pathlib import Path
 
 import pytest
-from SpatialRegularizationGui.jobs import LONGEST_PAUSE, PAUSE, Debounce, JobFolders, device_of, seconds_left, with_remedy
-from SpatialRegularizationGui.request import RegistrationRequest
+from SpatialRegularizationGui.inputs.files import TemporaryFolders
+from SpatialRegularizationGui.inputs.request import RegistrationRequest
+from SpatialRegularizationGui.run.failures import with_remedy
+from SpatialRegularizationGui.run.pending import seconds_left
+from SpatialRegularizationGui.run.preview import LONGEST_PAUSE, PAUSE, Debounce
+from SpatialRegularizationGui.run.protocol import device_of
 
 from SpatialRegularizationLib.geometry.grid import Grid
 from SpatialRegularizationLib.images.working_grid import working_grid
@@ -64,7 +68,7 @@ def test_what_is_cleared_never_comes() -> None:
 
 
 def test_folders_lie_where_they_are_wanted_and_go_one_by_one_or_all(tmp_path: Path) -> None:
-    folders = JobFolders(lambda: str(tmp_path))
+    folders = TemporaryFolders(lambda: str(tmp_path))
     made = [folders.make() for _ in range(3)]
     (made[0] / "file").write_text("x")
     assert {folder.parent for folder in made} == {tmp_path}

@@ -31,7 +31,7 @@ class SampleSources:
 
 @pytest.fixture
 def sources(scene: Any) -> list[dict[str, Any]]:
-    from SpatialRegularizationGui.samples import register_samples
+    from SpatialRegularizationGui.inputs.samples import register_samples
 
     double = SampleSources()
     register_samples(double.register)

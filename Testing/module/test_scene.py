@@ -24,7 +24,7 @@ INNER = (slice(4, -4),) * 3
 
 @pytest.fixture
 def gui(scene: Any) -> Any:
-    from SpatialRegularizationGui import scene as module
+    from SpatialRegularizationGui.scene import nodes as module
 
     return module
 
@@ -39,8 +39,9 @@ def test_ras_exists_in_one_file_of_the_module() -> None:
     """Code that turns axes over: elsewhere everything is LPS."""
     package = Path(__file__).parents[2] / "SpatialRegularization" / "SpatialRegularizationGui"
     telling = re.compile(r"\bFLIP\b|IJKToRAS|RASToIJK|XYToRAS|\[-1(\.0)?, -1")
-    found = {path.name for path in package.glob("*.py") if telling.search(path.read_text(encoding="utf-8"))}
-    assert found == {"scene.py"}
+    files = {path.relative_to(package).as_posix(): path.read_text(encoding="utf-8") for path in package.rglob("*.py")}
+    found = {name for name, text in files.items() if telling.search(text)}
+    assert found == {"scene/nodes.py"}
 
 
 @pytest.mark.parametrize("suffix", [".nrrd", ".nii.gz", ".mha"])
@@ -115,9 +116,8 @@ def test_a_parent_that_is_not_linear_is_refused_with_the_remedy(scene: Any, gui:
     with pytest.raises(ValueError, match=r"image is under the transform warp, which is not linear: .*harden"):
         gui.image_of(node)
     assert gui.image_of(node, below=warp).grid.matches(scene.grid(node))
-    assert gui.describe_volume(node).parent == "nonlinear"
-    assert "not linear" in gui.describe_volume(node).sentence
-    assert gui.describe_volume(node, below=warp).sentence == ""
+    assert "not linear" in gui.volume_problem(node)
+    assert gui.volume_problem(node, below=warp) == ""
 
 
 def test_a_parent_that_shears_is_refused(scene: Any, gui: Any, tmp_path: Path) -> None:
@@ -142,14 +142,16 @@ def test_volumes_without_voxels_or_with_colors_are_refused_in_a_sentence(scene: 
         gui.image_of(colored)
 
 
-@pytest.mark.parametrize(("orientation", "letters"), [("RAS", "RAS"), ("LAS", "LAS"), ("LPS", "LPS"), ("LIA", "LIA")])
-def test_the_orientation_is_told_in_letters(scene: Any, gui: Any, orientation: str, letters: str) -> None:
-    grid = physical.grid(orientation)
+@pytest.mark.parametrize("orientation", ORIENTATIONS)
+def test_a_volume_of_any_orientation_can_be_registered_and_a_single_slice_cannot(scene: Any, gui: Any, orientation: str) -> None:
     node = scene.add("vtkMRMLScalarVolumeNode", "v")
-    gui.set_image(node, gui.Image(np.zeros(grid.shape, dtype=np.int16), grid))
-    facts = gui.describe_volume(node)
-    assert (facts.orientation, facts.shape, facts.sentence) == (letters, grid.shape, "")
-    assert facts.spacing_mm == pytest.approx(grid.spacing)
+    assert "v holds no voxels" in gui.volume_problem(node)
+    for thin, said in ((False, ""), (True, "v is a single slice: choose a volume with at least 2 voxels along each axis.")):
+        shape = (7, 6, 1) if thin else (7, 6, 5)
+        grid = physical.grid(orientation, shape=shape)
+        gui.set_image(node, gui.Image(np.zeros(shape, dtype=np.int16), grid))
+        assert gui.volume_problem(node) == said
+        assert gui.grid_of(node).matches(grid)
 
 
 @pytest.mark.parametrize("composite", [True, False])

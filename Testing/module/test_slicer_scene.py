@@ -53,7 +53,7 @@ CHANGES: dict[str, Callable[[Any], Any]] = {
 
 @pytest.mark.parametrize("change", sorted(CHANGES))
 def test_the_fingerprint_of_a_scene_changes_with(scene: Any, tmp_path: Path, change: str) -> None:
-    from SpatialRegularizationGui.scene import set_transform
+    from SpatialRegularizationGui.scene.nodes import set_transform
 
     grid = physical.grid("oblique")
     nodes.volume(scene, grid, tmp_path, "v")

@@ -16,12 +16,13 @@ from slicer_nodes import far
 pytest.importorskip("slicer", reason="needs the slicer-core package")
 pytestmark = pytest.mark.slicer
 
-from live_nodes import Watched  # noqa: E402
-from SpatialRegularizationGui.apply_to import apply_to  # noqa: E402
-from SpatialRegularizationGui.inputs import label_names  # noqa: E402
-from SpatialRegularizationGui.request import OUTPUT_NAMES, Outputs, RegistrationRequest  # noqa: E402
-from SpatialRegularizationGui.scene import Image, from_world, grid_of, image_of, positions_of, pulled, set_image  # noqa: E402
-from SpatialRegularizationGui.worker import ProcessWorker  # noqa: E402
+from SpatialRegularizationGui.inputs.files import label_names  # noqa: E402
+from SpatialRegularizationGui.inputs.request import OUTPUT_NAMES, Outputs, RegistrationRequest  # noqa: E402
+from SpatialRegularizationGui.run.worker import ProcessWorker  # noqa: E402
+from SpatialRegularizationGui.scene.apply_to import apply_to  # noqa: E402
+from SpatialRegularizationGui.scene.images import Image  # noqa: E402
+from SpatialRegularizationGui.scene.nodes import from_world, grid_of, image_of, positions_of, pulled, set_image  # noqa: E402
+from watched_logic import Watched  # noqa: E402
 
 SETTINGS = {
     "affine": "none", "global_search": "off", "levels": [[4, 4, 20], [2, 2, 8]], "lambda_max": 0.3, "device": "cpu", "threads": 1,

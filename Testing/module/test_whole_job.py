@@ -28,9 +28,9 @@ PAIRS = {
 
 @pytest.fixture(scope="module")
 def logic() -> Iterator[Any]:
-    from SpatialRegularizationGui.channels import PipeChannel
     from SpatialRegularizationGui.logic import RegistrationLogic
-    from SpatialRegularizationGui.worker import ProcessWorker
+    from SpatialRegularizationGui.run.channels import PipeChannel
+    from SpatialRegularizationGui.run.worker import ProcessWorker
 
     made = RegistrationLogic(worker=ProcessWorker(PipeChannel))
     yield made
@@ -64,8 +64,8 @@ def gray_apart(picture: np.ndarray) -> np.ndarray:
 def test_a_real_pair_is_registered_and_its_maps_lie_over_the_images(
     scene: Any, logic: Any, shared_data: Path, tmp_path: Path, name: str
 ) -> None:
-    from SpatialRegularizationGui.review import Review
-    from SpatialRegularizationGui.review_view import Overlay, Result, View
+    from SpatialRegularizationGui.review.review import Review
+    from SpatialRegularizationGui.review.view import Overlay, Result, View
 
     fixed, moving, preset = PAIRS[name]
     nodes = [scene.slicer.util.loadVolume(str(shared_data / path)) for path in (fixed, moving)]

@@ -16,11 +16,18 @@ from typing import Any
 
 import numpy as np
 import pytest
-from SpatialRegularizationGui import processes
-from SpatialRegularizationGui import worker as worker_module
-from SpatialRegularizationGui.channels import Callbacks, Command, InProcessChannel, PipeChannel, QtChannel
-from SpatialRegularizationGui.processes import kill_tree, python_program
-from SpatialRegularizationGui.worker import LineReader, ProcessWorker, best_worker, library_path
+from SpatialRegularizationGui.run import channels
+from SpatialRegularizationGui.run import worker as worker_module
+from SpatialRegularizationGui.run.channels import (
+    Callbacks,
+    Command,
+    InProcessChannel,
+    PipeChannel,
+    QtChannel,
+    kill_tree,
+    python_program,
+)
+from SpatialRegularizationGui.run.worker import LineReader, ProcessWorker, best_worker, library_path
 from worker_talk import SETTINGS
 
 SECONDS = 60.0
@@ -251,7 +258,7 @@ def test_the_program_fits_the_host(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     with monkeypatch.context() as host:
         host.setenv("PATH", str(tmp_path), prepend=os.pathsep)
         assert python_program() == str(launcher)
-    monkeypatch.setattr(processes.sys, "executable", "/opt/Slicer/SlicerApp-real")
+    monkeypatch.setattr(channels.sys, "executable", "/opt/Slicer/SlicerApp-real")
     assert python_program() is None
     assert isinstance(best_worker()._make_channel(), InProcessChannel)
 

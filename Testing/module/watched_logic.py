@@ -8,17 +8,19 @@ from typing import Any
 import bending
 import numpy as np
 import physical
+from SpatialRegularizationGui.inputs.request import RegistrationRequest
 from SpatialRegularizationGui.logic import RegistrationLogic
-from SpatialRegularizationGui.request import RegistrationRequest, RunState
-from SpatialRegularizationGui.scene import Image, set_image
-from SpatialRegularizationGui.worker import ProcessWorker
+from SpatialRegularizationGui.run.events import RunState
+from SpatialRegularizationGui.run.worker import ProcessWorker
+from SpatialRegularizationGui.scene.images import Image
+from SpatialRegularizationGui.scene.nodes import set_image
 
 GRID = physical.grid("LIA", shape=(32, 32, 32), spacing=(3.0, 3.0, 3.0))
 QUICK = {"affine": "none", "global_search": "off", "levels": [[2, 4, 3]], "device": "cpu", "threads": 1}
 ENDLESS = QUICK | {"levels": [[1, 1, 10_000]], "tolerance": 0.0}
 """A registration that nobody waits for."""
 SECONDS = 90.0
-NAMES = ("state_changed", "progressed", "finished", "failed", "cancelled", "previewed", "live_changed", "catalogue_changed")
+NAMES = ("state_changed", "progressed", "finished", "failed", "cancelled", "previewed", "preview_said", "catalogue_changed")
 
 
 def volume(scene: Any, name: str, bend: bending.Bend = bending.REST) -> Any:

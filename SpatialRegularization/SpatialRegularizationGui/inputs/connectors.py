@@ -1,4 +1,4 @@
-"""A combo box of texts that are found out while the program runs, bound to a `str` parameter.
+"""Bind a combo box of texts that are found out while the program runs to a `str` parameter.
 
 Slicer's own connector for texts needs the choices at the time of writing the code.
 """

@@ -1,19 +1,52 @@
-"""The nodes of a request as files of a job folder, and the sentences about what is missing or wrong."""
+"""Check the nodes of a request, and write them as files into a temporary folder for the worker."""
 
 from __future__ import annotations
 
 import csv
+import shutil
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from .labels import label_image, label_values, mask_image
-from .lattice import Image
+from ..scene.images import Image
+from ..scene.labels import label_image, label_values, mask_image
+from ..scene.nodes import image_of, initial_affine, is_under, points_of, volume_problem
 from .request import OUTPUT_NAMES, RegistrationRequest
-from .scene import describe_volume, image_of, initial_affine, points_of
 
 SIDES = ("fixed", "moving")
+
+
+class TemporaryFolders:
+    """Temporary folders; each is removed when what it was made for ends, however it ends.
+
+    Args:
+        parent: tells where to make them; None is the system's folder for temporary files.
+    """
+
+    def __init__(self, parent: Callable[[], str | None] = lambda: None) -> None:
+        self._parent = parent
+        self._open: list[Path] = []
+
+    def make(self) -> Path:
+        """A new folder."""
+        folder = Path(tempfile.mkdtemp(prefix="spatialreg-job-", dir=self._parent()))
+        self._open.append(folder)
+        return folder
+
+    def remove(self, folder: Path | None) -> None:
+        """Delete one; where another process still holds a file open (on Windows), `remove_all` tries again."""
+        if folder in self._open:
+            shutil.rmtree(folder, ignore_errors=True)
+            if not folder.exists():
+                self._open.remove(folder)
+
+    def remove_all(self) -> None:
+        """Delete all."""
+        for folder in tuple(self._open):
+            self.remove(folder)
 
 
 def check_inputs(request: RegistrationRequest) -> None:
@@ -30,9 +63,9 @@ def check_inputs(request: RegistrationRequest) -> None:
     _check_outputs(request)
     below = request.outputs.transform
     for side in SIDES:
-        facts = describe_volume(getattr(request, side), below=below if side == "moving" else None)
-        if facts.sentence:
-            raise ValueError(facts.sentence)
+        problem = volume_problem(getattr(request, side), below=below if side == "moving" else None)
+        if problem:
+            raise ValueError(problem)
     _check_initial(request)
     for kind in ("labels", "points"):
         given = [side for side in SIDES if getattr(request, f"{side}_{kind}") is not None]
@@ -50,7 +83,7 @@ def export_inputs(request: RegistrationRequest, folder: Path) -> dict[str, Path]
 
     Args:
         request: checked by `check_inputs`.
-        folder: of the job.
+        folder: a temporary one.
 
     Returns:
         Name of a field of the request → file; fields without a node are left out. Images are .nrrd without compression,
@@ -188,7 +221,7 @@ def _check_outputs(request: RegistrationRequest) -> None:
             f"{transform.GetName()} can hold no displacement field ({transform.GetNodeTagName()}): choose another output "
             "transform, or create a new one."
         )
-    if _is_under(request.fixed, transform):
+    if is_under(request.fixed, transform):
         raise ValueError(
             f"The fixed volume {request.fixed.GetName()} is under the output transform {transform.GetName()}: take it out; only "
             "the moving volume belongs there."
@@ -199,17 +232,8 @@ def _check_initial(request: RegistrationRequest) -> None:
     if request.initial is None:
         return
     initial_affine(request.initial)
-    if _is_under(request.moving, request.initial):
+    if is_under(request.moving, request.initial):
         raise ValueError(
             f"{request.moving.GetName()} is already under {request.initial.GetName()}, which would count twice: leave the "
             "initial transform empty."
         )
-
-
-def _is_under(node: Any, transform: Any) -> bool:
-    parent = node.GetParentTransformNode()
-    while parent is not None:
-        if parent is transform:
-            return True
-        parent = parent.GetParentTransformNode()
-    return False

@@ -1,4 +1,4 @@
-"""The catalogue of models as the panel shows it: names, cards, ranges of sliders, whether a pair fits. Read without torch."""
+"""Read the catalogue of models for the panel: names, cards, ranges of sliders, whether a pair fits. Without torch."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from typing import Any
 
 from SpatialRegularizationLib.zoo.folder import BUNDLED, CARD, installed
 from SpatialRegularizationLib.zoo.manifest import read_manifest
+
+from ..parameters import LIVE, PARAMETER_OF
 
 SHIPPED, INSTALLED, OFFERED = "shipped", "installed", "to download"
 LONGEST_HEADER = 100_000_000
@@ -126,12 +128,12 @@ def read_card(name: str, path: Path) -> Card:
         values = _values(path)
         description = values["description"]
         prior = {**description, **(description.get("prior") or {})}
-        fixed = ("lambda_max", "alpha_prime", "lambda_mean", "sigma_prime", "uniform_lambda")
         ranges = ranges_of(description)
         return Card(
             name, state, values.get("purpose", ""), values.get("license", ""), values.get("citation", ""), size,
             tuple(values["shape"]), tuple(values["spacing_mm"]), values.get("intensity", ""), ranges,
-            {} if ranges else {n: prior[n] for n in fixed if prior.get(n) is not None}, values.get("figures", {}),
+            {} if ranges else {n: prior[n] for n in (*LIVE, "uniform_lambda") if prior.get(n) is not None},
+            values.get("figures", {}),
             tuple(text for text in (*values.get("limits", ()), values.get("intended_use"), values.get("notice")) if text),
         )  # fmt: skip
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -139,15 +141,14 @@ def read_card(name: str, path: Path) -> Card:
 
 
 def ranges_of(description: Mapping[str, Any]) -> tuple[Range, ...]:
-    """The hyperparameters of a described model, as `models.catalogue.build_model(description).hyperparameters` has them."""
-    system = description.get("system")
-    if system == "hyper-tm-spr":
-        return tuple(_spanned(description, name) for name in ("alpha_prime", "lambda_max"))
-    if system == "conditional-tm-spr":
-        return (Range("eta", 0.0, float(description["largest_eta"]), float(description["default_eta"])),)
-    if system in ("hyper-transmorph", "hypermorph"):
-        return (Range("lambda", 0.0, 1.0, float(description["default_lambda"])),)
-    return ()
+    """The hyperparameters of a described model, as `models.catalogue.build_model(description).hyperparameters` has them.
+
+    A description has, for the hyperparameter h, default_h and either h_range, or largest_h of a range that begins at 0, or
+    neither of them where the range is 0 to 1.
+    """
+    keys = [key for key in description if key.startswith("default_") or key.endswith("_range")]
+    names = dict.fromkeys(key.removeprefix("default_").removesuffix("_range") for key in keys)
+    return tuple(_range(description, name) for name in names if name in PARAMETER_OF)
 
 
 def misfit(card: Card, volumes: Mapping[str, tuple[tuple[int, ...], tuple[float, ...], tuple[float, float]]]) -> str:
@@ -193,12 +194,12 @@ def _header_card(path: Path) -> str:
         return json.loads(stream.read(length))["__metadata__"]["card"]
 
 
-def _spanned(description: Mapping[str, Any], name: str) -> Range:
-    low, high = map(float, description[f"{name}_range"])
-    default = description.get(f"default_{name}")
+def _range(description: Mapping[str, Any], name: str) -> Range:
+    ends, default = description.get(f"{name}_range"), description.get(f"default_{name}")
+    low, high = map(float, ends or (0.0, description.get(f"largest_{name}", 1.0)))
     if default is None:
         return Range(name, low, high, (low + high) / 2, MIDDLE)
-    return Range(name, low, high, float(default), TUNED)
+    return Range(name, low, high, float(default), TUNED if ends else DEFAULT)
 
 
 def _lengths(extent: list[float]) -> str:

@@ -1,47 +1,80 @@
-"""The section Model: the catalogue with its cards, whether a pair fits, import and removal, preset, device."""
+"""Run the Model section: the catalogue with its cards, whether a pair fits, import and removal, preset, device."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
+
+import qt
+import slicer
 
 from SpatialRegularizationLib.registration.presets import DETAILS
 from SpatialRegularizationLib.zoo.folder import zoo_folder
 
-from .cards import OFFERED, Card, catalogue, misfit
+from ..parameters import PanelParameters
 from .connectors import TextConnector
-from .dialogs import Dialogs
-from .parameters import PanelParameters
-from .preferences import DEVICES, device, remember_device
-from .signals import Signal
+from .controls import say
+from .model_cards import OFFERED, Card, catalogue, misfit
 
 WITHOUT_MODEL = "Optimize this pair (no model)"
+DEVICE_KEY = "SpatialRegularization/device"
+"""Of the application's settings, which remember the device; scenes do not, because they travel."""
+DEVICES = {
+    "auto": "Automatic (a GPU where there is one)",
+    "cpu": "CPU",
+    "cuda": "CUDA (first NVIDIA GPU)",
+    "mps": "MPS (Apple GPU)",
+}
+"""Value of the setting `device` → what the panel calls it."""
 FILES = "Models (*.safetensors *.tar *.pth *.pt);;All files (*)"
+
+
+class Dialogs:
+    """The questions that interrupt the user, through windows of the application."""
+
+    def choose_file(self, title: str, kinds: str) -> str:
+        """Path of an existing file; "" where the user thinks better of it."""
+        return str(qt.QFileDialog.getOpenFileName(slicer.util.mainWindow(), title, "", kinds) or "")
+
+    def confirm(self, question: str) -> bool:
+        """True where the user agrees."""
+        return bool(slicer.util.confirmOkCancelDisplay(question))
+
+    def open_folder(self, folder: Path) -> None:
+        """Shows a folder in the system's file manager."""
+        qt.QDesktopServices.openUrl(qt.QUrl.fromLocalFile(str(folder)))
 
 
 class ModelSection:
     """Controls of the section.
 
+    Args:
+        ui: the controls of the form by name.
+        manage: called with (action, what) where the user wants a model imported, fetched or removed.
+        device_changed: called when another device was chosen.
+        dialogs: the questions that interrupt.
+
     Attributes:
         cards: the catalogue as it was read last.
         connector: between the list of models and its parameter.
-        asked: Signal(action, what) where the user wants a model imported, fetched or removed.
-        device_changed: Signal().
     """
 
-    def __init__(self, ui: Any, dialogs: Dialogs) -> None:
-        self._ui, self._dialogs = ui, dialogs
-        self.asked, self.device_changed = Signal(), Signal()
+    def __init__(
+        self, ui: Any, manage: Callable[[str, str], None], device_changed: Callable[[], None], dialogs: Dialogs | None = None
+    ) -> None:
+        self._ui, self._dialogs = ui, dialogs or Dialogs()
+        self._manage, self._device_changed = manage, device_changed
         self.cards: dict[str, Card] = {}
         self.connector = TextConnector(ui.modelSelector)
         self._chosen = ""
         self._device = TextConnector(ui.deviceSelector)
         self._device.fill(DEVICES)
-        self._device.write(device())
+        self._device.write(str(qt.QSettings().value(DEVICE_KEY, "auto")))
         self.show_device("")
         ui.deviceSelector.connect("currentIndexChanged(int)", self._device_chosen)
         ui.importModelButton.connect("clicked()", self._import)
-        ui.downloadModelButton.connect("clicked()", lambda: self.asked.emit("fetch", self._chosen))
+        ui.downloadModelButton.connect("clicked()", lambda: self._manage("fetch", self._chosen))
         ui.removeModelButton.connect("clicked()", self._remove)
         ui.modelFolderButton.connect("clicked()", self._show_folder)
         self.read_catalogue()
@@ -76,39 +109,33 @@ class ModelSection:
         """Card, warning and buttons for what is chosen."""
         ui, card = self._ui, self.card(parameters)
         self._chosen = "" if parameters is None else parameters.model
-        _say(ui.modelCardLabel, card.html() if card is not None else "")
-        _say(ui.fitLabel, misfit(card, _facts(parameters)) if card is not None else "")
-        _say(ui.presetLabel, _sentence(DETAILS[parameters.preset].purpose) if parameters is not None else "")
+        say(ui.modelCardLabel, card.html() if card is not None else "")
+        say(ui.fitLabel, misfit(card, _facts(parameters)) if card is not None else "")
+        say(ui.presetLabel, _sentence(DETAILS[parameters.preset].purpose) if parameters is not None else "")
         ui.downloadModelButton.enabled = card is not None and card.state == OFFERED
         ui.removeModelButton.enabled = card is not None and card.removable
 
     def show_device(self, used: str) -> None:
         """What the last run really used."""
-        _say(self._ui.deviceLabel, f"Used: {used}" if used else "")
+        say(self._ui.deviceLabel, f"Used: {used}" if used else "")
 
     def _device_chosen(self, index: int) -> None:
-        remember_device(self.device)
-        self.device_changed.emit()
+        qt.QSettings().setValue(DEVICE_KEY, self.device)
+        self._device_changed()
 
     def _import(self) -> None:
         path = self._dialogs.choose_file("Import a model", FILES)
         if path:
-            self.asked.emit("import", path)
+            self._manage("import", path)
 
     def _remove(self) -> None:
         if self._dialogs.confirm(f"Delete the model {self._chosen} from this computer?"):
-            self.asked.emit("remove", self._chosen)
+            self._manage("remove", self._chosen)
 
     def _show_folder(self) -> None:
         folder = zoo_folder()
         folder.mkdir(parents=True, exist_ok=True)
         self._dialogs.open_folder(folder)
-
-
-def _say(label: Any, text: str) -> None:
-    """A label without text takes no room."""
-    label.text = text
-    label.visible = bool(text)
 
 
 def _sentence(text: str) -> str:

@@ -1,13 +1,13 @@
-"""From the panel's parameters to a request, and what is still missing for one."""
+"""Read a request from the panel's parameters, and say what is still missing for one."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from .cards import OFFERED, Card
-from .parameters import CONDITIONS, PanelParameters, settings_of
-from .request import OUTPUT_NAMES, Outputs, RegistrationRequest
+from ..parameters import LIVE, PARAMETER_OF, PanelParameters, settings_of
+from .model_cards import OFFERED, Card
+from .request import INPUT_NAMES, OUTPUT_NAMES, Outputs, RegistrationRequest
 
 OUTPUT_PARAMETERS = {
     "transform": "outputTransform",
@@ -31,7 +31,7 @@ INPUTS = {
     "initial": "initialTransform",
 }
 """Field of a request → parameter of its node."""
-OF_THE_PAIR = ("prior", "lambda_max", "alpha_prime", "lambda_mean", "sigma_prime")
+OF_THE_PAIR = ("prior", *LIVE)
 """Settings that only the per-pair mode has controls for."""
 PAIRED = {"labels": ("fixedLabels", "movingLabels"), "landmarks": ("fixedPoints", "movingPoints")}
 
@@ -63,7 +63,7 @@ def missing(parameters: PanelParameters | None, cards: Mapping[str, Card]) -> st
 def condition_of(parameters: PanelParameters, card: Card | None) -> dict[str, float]:
     """The hyperparameters of the model as the sliders stand, within its range."""
     ranges = card.ranges if card is not None else ()
-    return {r.name: min(max(getattr(parameters, CONDITIONS[r.name]), r.low), r.high) for r in ranges}
+    return {r.name: min(max(getattr(parameters, PARAMETER_OF[r.name]), r.low), r.high) for r in ranges}
 
 
 def request_of(
@@ -109,8 +109,8 @@ def remember_outputs(parameters: PanelParameters, outputs: Outputs) -> None:
             setattr(parameters, OUTPUT_PARAMETERS[name], node)
 
 
-def live_key(request: RegistrationRequest) -> tuple[Any, ...]:
+def preview_key(request: RegistrationRequest) -> tuple[Any, ...]:
     """What a preview depends on; an equal key needs no new one."""
-    nodes = tuple(id(getattr(request, name)) for name in INPUTS)
+    nodes = tuple(id(getattr(request, name)) for name in INPUT_NAMES)
     settings = tuple(sorted((name, repr(value)) for name, value in request.settings.items()))
     return (*nodes, request.model, tuple(sorted(request.condition.items())), request.preset, settings, request.outputs.wanted)

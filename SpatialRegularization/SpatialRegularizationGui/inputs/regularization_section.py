@@ -1,4 +1,4 @@
-"""The section Regularization: sliders with the ranges of the model or preset, and which of them have an effect."""
+"""Run the Regularization section: show the sliders that have an effect, with the ranges of the model or preset."""
 
 from __future__ import annotations
 
@@ -7,22 +7,13 @@ from typing import Any
 import slicer
 
 from SpatialRegularizationLib.registration.presets import preset_settings
+from SpatialRegularizationLib.registration.settings import RULES, live_settings
 
-from .cards import MIDDLE, TUNED, Card
-from .parameters import CONDITIONS, RULES, PanelParameters, write_preset
+from ..parameters import LIVE, OF_MODELS, PARAMETER_OF, SETTINGS, PanelParameters, write_settings
+from .controls import SettingControls, say, tool_tip
+from .model_cards import MIDDLE, TUNED, Card
 from .steps import decimals_of, step_of
 
-SLIDERS = ("lambdaMax", "alphaPrime", "lambdaMean", "sigmaPrime", "eta", "uniformLambda")
-OF_PRIOR = {
-    "beta": ("lambdaMax", "alphaPrime"),
-    "gaussian": ("lambdaMean", "sigmaPrime"),
-    "uniform": ("lambdaMax",),
-}
-"""Prior → its sliders."""
-PER_PAIR = {
-    "lambdaMax": "lambda_max", "alphaPrime": "alpha_prime", "lambdaMean": "lambda_mean", "sigmaPrime": "sigma_prime"
-}  # fmt: skip
-"""Slider → its setting."""
 BELOW, ABOVE = 20.0, 5.0
 """A slider of the per-pair mode reaches from a 20th of the preset's value (0 where that is allowed) to five times of it."""
 
@@ -34,57 +25,52 @@ def slider_range(setting: str, value: float) -> tuple[float, float]:
 
 
 class RegularizationSection:
-    """Controls of the section."""
+    """Controls of the section.
 
-    def __init__(self, ui: Any) -> None:
-        self._ui = ui
+    Args:
+        ui: the controls of the form by name.
+        controls: of the settings.
+    """
+
+    def __init__(self, ui: Any, controls: SettingControls) -> None:
+        self._ui, self._controls = ui, controls
+        ui.refineStepsSpinBox.toolTip = tool_tip("refine_steps")
 
     def show(self, parameters: PanelParameters, card: Card | None) -> None:
         """The sliders that have an effect, with their ranges."""
-        ui = self._ui
-        active = self._active(parameters, card)
-        for name in SLIDERS:
-            getattr(ui, f"{name}Slider").visible = getattr(ui, f"{name}Label").visible = name in active
-        ui.priorSelector.visible = ui.priorLabel.visible = card is None
-        for name, (low, high) in self._ranges(parameters, card).items():
-            _set_range(getattr(ui, f"{name}Slider"), low, high, getattr(parameters, name))
-        ui.regularizationLabel.text = _fixed(card)
-        ui.regularizationLabel.visible = bool(ui.regularizationLabel.text)
-        ui.updateLiveCheckBox.enabled = bool(active)
-        ui.resetButton.enabled = bool(active)
+        ui, ranges = self._ui, _ranges(parameters, card)
+        shown = tuple(ranges) if card is not None else () if parameters.model else live_settings(parameters.prior)
+        for name in (*LIVE, *OF_MODELS):
+            self._controls[name].show(name in shown)
+        self._controls["prior"].show(card is None)
+        for name, (low, high) in ranges.items():
+            _set_range(self._controls[name].editor, low, high, getattr(parameters, PARAMETER_OF[name]))
+        say(ui.regularizationLabel, _fixed(card))
+        ui.updateLiveCheckBox.enabled = ui.resetButton.enabled = bool(shown)
         ui.resetButton.text, ui.resetButton.toolTip = _reset_words(parameters, card)
         ui.refineButton.enabled = ui.refineStepsSpinBox.enabled = card is not None and not card.problem
 
     def reset(self, parameters: PanelParameters, card: Card | None) -> None:
         """Back to the values that the model's card gives, or to the preset's; `_reset_words` says which these are."""
         with slicer.util.NodeModify(parameters.parameterNode):
-            if card is not None:
-                for r in card.ranges:
-                    setattr(parameters, CONDITIONS[r.name], r.default)
-                return
-            settings = preset_settings(parameters.preset)
-            parameters.prior = settings.prior
-            for name, setting in PER_PAIR.items():
-                setattr(parameters, name, getattr(settings, setting))
+            if card is None:
+                write_settings(parameters, preset_settings(parameters.preset), ("prior", *LIVE))
+            for r in card.ranges if card is not None else ():
+                setattr(parameters, PARAMETER_OF[r.name], r.default)
 
     def choose_preset(self, parameters: PanelParameters, card: Card | None) -> None:
         """Every setting as in the preset; the sliders of a model stay where they are."""
-        kept = {CONDITIONS[r.name]: getattr(parameters, CONDITIONS[r.name]) for r in (card.ranges if card else ())}
+        kept = {r.name for r in card.ranges} if card is not None else set()
         with slicer.util.NodeModify(parameters.parameterNode):
-            write_preset(parameters, parameters.preset)
-            for name, value in kept.items():
-                setattr(parameters, name, value)
+            write_settings(parameters, preset_settings(parameters.preset), (name for name in SETTINGS if name not in kept))
 
-    def _active(self, parameters: PanelParameters, card: Card | None) -> tuple[str, ...]:
-        if card is not None:
-            return tuple(CONDITIONS[r.name] for r in card.ranges)
-        return () if parameters.model else OF_PRIOR[parameters.prior]
 
-    def _ranges(self, parameters: PanelParameters, card: Card | None) -> dict[str, tuple[float, float]]:
-        if card is not None:
-            return {CONDITIONS[r.name]: (r.low, r.high) for r in card.ranges}
-        settings = preset_settings(parameters.preset)
-        return {name: slider_range(setting, getattr(settings, setting)) for name, setting in PER_PAIR.items()}
+def _ranges(parameters: PanelParameters, card: Card | None) -> dict[str, tuple[float, float]]:
+    """Setting or hyperparameter → range of its slider."""
+    if card is not None:
+        return {r.name: (r.low, r.high) for r in card.ranges}
+    settings = preset_settings(parameters.preset)
+    return {name: slider_range(name, getattr(settings, name)) for name in LIVE}
 
 
 def _set_range(slider: Any, low: float, high: float, value: float) -> None:

@@ -1,24 +1,18 @@
-"""What panel, console and logic tell one another: frozen values that hold MRML nodes, without a line of MRML."""
+"""Describe the registration that is asked for: which nodes, which settings, where the result goes."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from enum import Enum
 from typing import Any
+
+from SpatialRegularizationLib.declaration import refuse_unknown
+from SpatialRegularizationLib.registration.presets import preset_settings
+from SpatialRegularizationLib.registration.settings import setting_names
 
 OUTPUT_NAMES = ("transform", "warped", "lambda_map", "jacobian", "magnitude")
 """What a registration can leave in the scene."""
-REMEDIES = ("half-resolution", "cpu", "install")
-"""What the panel can offer after a failure."""
-
-
-class RunState(Enum):
-    """What the logic is doing."""
-
-    IDLE = "idle"
-    RUNNING = "running"
-    CANCELLING = "cancelling"
 
 
 @dataclass(frozen=True)
@@ -89,81 +83,31 @@ class RegistrationRequest:
     outputs: Outputs = field(default_factory=Outputs)
 
 
+REQUESTED = tuple(f.name for f in fields(RegistrationRequest))[2:]
 INPUT_NAMES = tuple(f.name for f in fields(RegistrationRequest))[:9]
 """The fields of a request that are nodes to read."""
 
 
-@dataclass(frozen=True)
-class Step:
-    """How far a run is.
+def request_of_options(fixed: Any, moving: Any, options: Mapping[str, Any]) -> RegistrationRequest:
+    """The request of `register(fixedNode, movingNode, **options)`.
 
     Args:
-        stage: in words for the user.
-        fraction: 0 to 1.
-        seconds_left: s; None where nobody can say.
+        fixed, moving: volume nodes.
+        options: fields of a request, in Slicer's spelling (fixedMask, movingPointsNode) or Python's (fixed_mask), and settings.
+
+    Raises:
+        ValueError: a name that is neither, an unknown preset, or a setting out of its range.
     """
-
-    stage: str
-    fraction: float
-    seconds_left: float | None = None
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """A finished run; the nodes hold it already.
-
-    Args:
-        outputs: with every node that was made.
-        figures: of report.json.
-        notes: sentences for the user.
-        device: that was used.
-        seconds: wall time.
-        report: path of report.html, "" where there is none.
-        folder_item: of the subject hierarchy, 0 where there is none.
-        request: what was asked for.
-    """
-
-    outputs: Outputs
-    figures: Mapping[str, Any]
-    notes: tuple[str, ...]
-    device: str
-    seconds: float
-    report: str
-    folder_item: int
-    request: RegistrationRequest
+    plain = {_python_name(name): value for name, value in options.items()}
+    refuse_unknown(plain, (*REQUESTED, *setting_names()), "choice")
+    chosen = {name: value for name, value in plain.items() if name in REQUESTED}
+    settings = {**chosen.pop("settings", {}), **{name: value for name, value in plain.items() if name not in REQUESTED}}
+    preset = preset_settings(chosen.get("preset", "generic"))
+    checked = {name: value for name, value in settings.items() if not str(value).startswith("cuda:")}
+    type(preset).from_dict(preset.to_dict() | checked)
+    return RegistrationRequest(fixed, moving, settings=settings, **chosen)
 
 
-@dataclass(frozen=True)
-class Preview:
-    """The answer to one live update; the nodes hold it already.
-
-    Args:
-        outputs: the nodes.
-        figures: quick ones: folding_percent, sd_log_j, jacobian_min, ...
-        seconds: that the update took.
-        device: that was used.
-        id: of `RegistrationLogic.preview`.
-        request: what was asked for.
-    """
-
-    outputs: Outputs
-    figures: Mapping[str, Any]
-    seconds: float
-    device: str
-    id: int
-    request: RegistrationRequest
-
-
-@dataclass(frozen=True)
-class Failure:
-    """A run that came to nothing; every node is as it was.
-
-    Args:
-        sentence: for the panel: what, expected, got, remedy.
-        details: for the log.
-        remedies: of `REMEDIES`, what may help.
-    """
-
-    sentence: str
-    details: str = ""
-    remedies: tuple[str, ...] = ()
+def _python_name(name: str) -> str:
+    """fixed_mask of fixedMask and fixedMaskNode."""
+    return re.sub(r"([A-Z])", lambda letter: "_" + letter.group(1).lower(), name).removesuffix("_node")

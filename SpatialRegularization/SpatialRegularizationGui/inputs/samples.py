@@ -1,4 +1,4 @@
-"""Public data sets of Slicer that the tutorial uses, offered in the Sample Data module under "Spatial Regularization".
+"""Offer the public data sets of the tutorial in the Sample Data module under "Spatial Regularization".
 
 They are Slicer's own test data, fetched by Slicer when the user asks for one, and checked by SHA-256. Nothing is uploaded.
 """
@@ -13,7 +13,7 @@ from typing import Any
 CATEGORY = "Spatial Regularization"
 TESTING_DATA = "https://github.com/Slicer/SlicerTestingData/releases/download/SHA256/"
 DATA_STORE = "https://github.com/Slicer/SlicerDataStore/releases/download/SHA256/"
-THUMBNAIL = Path(__file__).resolve().parent.parent / "Resources" / "Icons" / "SpatialRegularizationSample.png"
+THUMBNAIL = Path(__file__).resolve().parents[2] / "Resources" / "Icons" / "SpatialRegularizationSample.png"
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""How far one step of a slider goes, and how many decimals its number has: both follow from the range. No qt."""
+"""Derive from a range how far one step of a slider goes, and how many decimals its number has. No qt."""
 
 from __future__ import annotations
 
@@ -10,8 +10,12 @@ STEPS = 200
 
 
 def step_of(low: float, high: float) -> float:
-    """The largest of 1, 2 and 5 times a power of ten of which `STEPS` fit into the range; 1 for a range without extent."""
-    most = (high - low) / STEPS
+    """The largest step of which `STEPS` fit into the range; 1 for a range without extent."""
+    return round_step((high - low) / STEPS)
+
+
+def round_step(most: float) -> float:
+    """The largest of 1, 2 and 5 times a power of ten that is at most this; 1 where that is 0."""
     if not most > 0:
         return 1.0
     power = math.floor(math.log10(most))

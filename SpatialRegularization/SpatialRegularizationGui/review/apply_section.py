@@ -1,11 +1,12 @@
-"""The section Apply to: carry further nodes along, forward or inverse, hardened or not."""
+"""Run the Apply to section: carry further nodes along, forward or inverse, hardened or not."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from .apply_to import Applied, apply_with_notes
-from .parameters import PanelParameters
+from ..inputs.controls import say
+from ..parameters import PanelParameters
+from ..scene.apply_to import Applied, apply_to
 
 
 class ApplySection:
@@ -31,7 +32,7 @@ class ApplySection:
         nodes = list(self._ui.applyNodesSelector.checkedNodes())
         try:
             reference = (parameters.applyReference or parameters.fixedVolume) if parameters.applyHarden else None
-            self._last = apply_with_notes(
+            self._last = apply_to(
                 self._transform(), nodes, inverse=parameters.applyInverse, harden=parameters.applyHarden,
                 reference=reference if self._fits(reference) else None,
             )  # fmt: skip
@@ -45,7 +46,7 @@ class ApplySection:
     def undo(self) -> None:
         """The nodes as they were before the last `apply`."""
         if self._last is not None:
-            self._last.snapshot.restore()
+            self._last.undo.restore()
             self._last = None
             self._say("The nodes are as they were.")
         self._show_buttons()
@@ -69,5 +70,4 @@ class ApplySection:
         self._ui.undoApplyToButton.enabled = self._last is not None
 
     def _say(self, text: str) -> None:
-        self._ui.applyToLabel.text = text
-        self._ui.applyToLabel.visible = bool(text)
+        say(self._ui.applyToLabel, text)

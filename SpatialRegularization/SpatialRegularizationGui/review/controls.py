@@ -1,4 +1,4 @@
-"""The controls of the review section, made in code: they belong together and to no parameter of the scene."""
+"""Make the controls of the Review section; they belong together and to no parameter of the scene."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import ctk
 import qt
 
-from .review_view import Compare, Overlay
+from .view import Compare, Overlay
 
 HEADINGS = ("Figure", "Before", "After")
 BOXES = {

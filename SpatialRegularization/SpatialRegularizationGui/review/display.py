@@ -1,14 +1,16 @@
-"""How maps look in the views: color tables, ranges, legends, the deformation grid. Display nodes only, no data."""
+"""Style what views show: color tables, ranges, legends, the deformation grid, links of views. Display nodes only, no data."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import slicer
 
 from SpatialRegularizationLib.report.pixels import DIFFERENCE, GRAY, VOLUME_CHANGE, WEIGHT, ColorMap
+
+from ..scene.nodes import nodes_of_class
 
 LENGTH = ColorMap(("#0b0924", "#4a1079", "#a5317e", "#f1605d", "#fec287", "#fcfdbf"))
 """For lengths: lightness only rises, and no color is that of λ."""
@@ -22,6 +24,9 @@ LINE_SHARE = 0.0028
 """Thickness of a line in 3-D as a share of the longest edge."""
 LABELS = 5
 """Numbers beside a color legend; odd, so that the middle of a diverging map has one."""
+
+LINKED = (1, 1)
+"""Control and hot link of a view that follows the others, also while it is dragged."""
 
 
 @dataclass(frozen=True)
@@ -133,16 +138,46 @@ def show_grid(transform: Any, region: Any, *, slices: bool, views: bool) -> None
     display.EndModify(modifying)
 
 
-def composites(scene: Any) -> Iterator[Any]:
+def composites(scene: Any) -> list[Any]:
     """The nodes that say what the slice views show."""
-    for n in range(scene.GetNumberOfNodesByClass("vtkMRMLSliceCompositeNode")):
-        yield scene.GetNthNodeByClass(n, "vtkMRMLSliceCompositeNode")
+    return nodes_of_class(scene, "vtkMRMLSliceCompositeNode")
 
 
-def slice_nodes(scene: Any) -> Iterator[Any]:
-    """The nodes that say where the slice views are."""
-    for n in range(scene.GetNumberOfNodesByClass("vtkMRMLSliceNode")):
-        yield scene.GetNthNodeByClass(n, "vtkMRMLSliceNode")
+class Links:
+    """Links all slice views of a scene, and remembers how each one was.
+
+    Args:
+        scene: vtkMRMLScene.
+    """
+
+    def __init__(self, scene: Any) -> None:
+        self._scene = scene
+        self._before: dict[str, tuple[int, int]] = {}
+
+    def link(self) -> None:
+        """Every slice view follows the others; a view that was linked here before is left as it is now."""
+        for view in composites(self._scene):
+            if view.GetID() not in self._before:
+                self._before[view.GetID()] = _state(view)
+                _set(view, LINKED)
+
+    def restore(self) -> None:
+        """As before `link`, but where the user has changed a view's link meanwhile."""
+        before, self._before = self._before, {}
+        for view in composites(self._scene):
+            if view.GetID() in before and _state(view) == LINKED:
+                _set(view, before[view.GetID()])
+
+
+def _state(view: Any) -> tuple[int, int]:
+    return int(view.GetLinkedControl()), int(view.GetHotLinkedControl())
+
+
+def _set(view: Any, state: tuple[int, int]) -> None:
+    modifying = view.StartModify()
+    view.SetLinkedControl(state[0])
+    view.SetHotLinkedControl(state[1])
+    view.EndModify(modifying)
 
 
 def _extents(volume: Any) -> list[float]:

@@ -1,4 +1,4 @@
-"""Arrays that are looked at and not computed by the registration: log-Jacobian, folds, difference, checkerboard, blend.
+"""Compute arrays to look at that the registration does not give: log-Jacobian, folds, difference, checkerboard, blend.
 
 Arrays of two images lie on one lattice. Nothing here knows a node.
 """

@@ -1,4 +1,4 @@
-"""What the views show of a registration: overlays, compare modes, deformation grid, the worst fold. No qt.
+"""Show a registration in the slice views: overlays, compare modes, deformation grid, the worst fold. No qt.
 
     layers of a slice view:   label       folds, red
                               foreground  the overlay; where there is none, the warped image (fade, blink)
@@ -13,12 +13,11 @@ from typing import Any
 import numpy as np
 import slicer
 
-from . import review_maps as maps
-from .review_display import Scale, color_volume, composites, hide_legend, show_grid, show_legend, slice_nodes
-from .review_links import Links
-from .review_view import OUTPUTS, Compare, Overlay, Result, View
-from .review_volumes import ReviewVolumes
-from .scene import grid_of, image_of, slice_position
+from ..scene.nodes import grid_of, image_of, nodes_of_class, slice_position
+from . import maps
+from .display import Links, Scale, color_volume, composites, hide_legend, show_grid, show_legend
+from .view import OUTPUTS, Compare, Overlay, Result, View
+from .volumes import ReviewVolumes
 
 
 class Review:
@@ -138,7 +137,7 @@ class Review:
         position = self.worst_fold()
         if position is None:
             return False
-        for node in slice_nodes(self._scene):
+        for node in nodes_of_class(self._scene, "vtkMRMLSliceNode"):
             node.JumpSliceByCentering(*slice_position(position))
         return True
 

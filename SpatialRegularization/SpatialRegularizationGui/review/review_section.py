@@ -1,4 +1,4 @@
-"""The review section of the panel: controls for `review.Review`, the table of figures, and the report."""
+"""Run the Review section: its controls steer what the views show; with the table of figures and the report."""
 
 from __future__ import annotations
 
@@ -10,19 +10,20 @@ from typing import Any
 
 import qt
 
-from .inputs import label_names
-from .request import Outcome, Preview, RegistrationRequest
+from ..inputs.files import label_names
+from ..inputs.request import RegistrationRequest
+from ..inputs.steps import decimals_of, step_of
+from ..run.events import Outcome, Preview
+from .controls import ReviewControls
 from .review import Review
-from .review_controls import ReviewControls
-from .review_table import Row, rows_of
-from .review_view import Compare, Overlay, Result, View
-from .steps import decimals_of, step_of
+from .table import Row, rows_of
+from .view import Compare, Overlay, Result, View
 
 BLINK_MS = 600
 """One image stays this long in the blink mode."""
 
 
-class ReviewPanel:
+class ReviewSection:
     """Fills an empty widget that has a vertical layout.
 
     Args:

@@ -1,4 +1,4 @@
-"""The figures of a registration as rows of text."""
+"""Write the figures of a registration as rows of a table."""
 
 from __future__ import annotations
 

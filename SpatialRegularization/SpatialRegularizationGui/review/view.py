@@ -1,4 +1,4 @@
-"""What can be looked at, and how: plain values between the review section and what draws it."""
+"""Describe what is looked at, and how: plain values between the review section and what draws it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from .request import Outputs, RegistrationRequest
+from ..inputs.request import Outputs, RegistrationRequest
 
 
 class Overlay(Enum):

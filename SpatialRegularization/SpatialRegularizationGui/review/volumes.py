@@ -1,4 +1,4 @@
-"""Maps that are looked at and were not asked for as outputs, in hidden volume nodes: one per role, not saved with the scene."""
+"""Keep maps that are looked at and were not asked for in hidden volume nodes: one per role, not saved with the scene."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import slicer
 
 from SpatialRegularizationLib.geometry.grid import Grid
 
-from . import review_maps as maps
-from .review_display import PREFIX, fold_color_node
-from .review_view import Result
-from .scene import Image, from_world, grid_of, image_of, mapped, set_image
+from ..scene.images import Image
+from ..scene.nodes import from_world, grid_of, image_of, mapped, nodes_of_class, set_image
+from . import maps
+from .display import PREFIX, fold_color_node
+from .view import Result
 
 ROLE = f"{PREFIX}.Review"
 """Attribute of a hidden volume: the role it plays."""
@@ -105,7 +105,7 @@ class ReviewVolumes:
         return node
 
     def _node(self, role: str) -> Any:
-        nodes = slicer.util.getNodesByClass("vtkMRMLVolumeNode", self._scene)
+        nodes = nodes_of_class(self._scene, "vtkMRMLVolumeNode")
         return next((node for node in nodes if node.GetAttribute(ROLE) == role), None)
 
     def _new(self, role: str, kind: str) -> Any:

@@ -1,4 +1,4 @@
-"""Ways to the worker: bytes go in, bytes come out, and it can be ended. Everything is called back in the thread that polls.
+"""Start the worker, exchange bytes with it, and end it. Everything is called back in the thread that polls.
 
 QtChannel         qt.QProcess, in the application: its event loop calls back, no polling needed
 PipeChannel       a child process and reading threads: without Qt, in tests and scripts
@@ -10,13 +10,14 @@ from __future__ import annotations
 import contextlib
 import os
 import queue
+import shutil
+import signal
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
-
-from .processes import kill_tree
 
 SECONDS_TO_DIE = 5.0
 """A killed process is gone by then, or never."""
@@ -311,3 +312,33 @@ class InProcessChannel:
         if self._worker is not None:
             self._callbacks.received(text.encode())
         self._between()
+
+
+def kill_tree(tree: Sequence[int]) -> None:
+    """End processes with all their children; those that are gone are no failure.
+
+    Args:
+        tree: process and, where it leads one, process group.
+    """
+    for pid in dict.fromkeys(tree):
+        if pid == os.getpid():
+            continue
+        if os.name == "nt":
+            subprocess.run(
+                ["taskkill", "/T", "/F", "/PID", str(pid)], capture_output=True, creationflags=subprocess.CREATE_NO_WINDOW
+            )
+            continue
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            if pid != os.getpgid(0):
+                os.killpg(pid, signal.SIGKILL)
+
+
+def python_program() -> str | None:
+    """The interpreter that can run the library: PythonSlicer beside the application, or this one; None where there is none."""
+    launcher = shutil.which("PythonSlicer")
+    if launcher:
+        return launcher
+    here = os.path.basename(sys.executable or "").lower()
+    return sys.executable if here.startswith("python") else None

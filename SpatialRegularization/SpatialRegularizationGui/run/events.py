@@ -1,13 +1,104 @@
-"""Signals of pure Python: PythonQt cannot define Qt signals in Python, and the logic shall run without Qt."""
+"""Tell how a run goes: its states, steps, outcome and failures, and the signals that carry them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import Enum
 from typing import Any
+
+from ..inputs.request import Outputs, RegistrationRequest
+
+REMEDIES = ("half-resolution", "cpu", "install")
+"""What the panel can offer after a failure."""
+
+
+class RunState(Enum):
+    """What the logic is doing."""
+
+    IDLE = "idle"
+    RUNNING = "running"
+    CANCELLING = "cancelling"
+
+
+@dataclass(frozen=True)
+class Step:
+    """How far a run is.
+
+    Args:
+        stage: in words for the user.
+        fraction: 0 to 1.
+        seconds_left: s; None where nobody can say.
+    """
+
+    stage: str
+    fraction: float
+    seconds_left: float | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A finished run; the nodes hold it already.
+
+    Args:
+        outputs: with every node that was made.
+        figures: of report.json.
+        notes: sentences for the user.
+        device: that was used.
+        seconds: wall time.
+        report: path of report.html, "" where there is none.
+        folder_item: of the subject hierarchy, 0 where there is none.
+        request: what was asked for.
+    """
+
+    outputs: Outputs
+    figures: Mapping[str, Any]
+    notes: tuple[str, ...]
+    device: str
+    seconds: float
+    report: str
+    folder_item: int
+    request: RegistrationRequest
+
+
+@dataclass(frozen=True)
+class Preview:
+    """The answer to one live update; the nodes hold it already.
+
+    Args:
+        outputs: the nodes.
+        figures: quick ones: folding_percent, sd_log_j, jacobian_min, ...
+        seconds: that the update took.
+        device: that was used.
+        id: of `RegistrationLogic.preview`.
+        request: what was asked for.
+    """
+
+    outputs: Outputs
+    figures: Mapping[str, Any]
+    seconds: float
+    device: str
+    id: int
+    request: RegistrationRequest
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A run that came to nothing; every node is as it was.
+
+    Args:
+        sentence: for the panel: what, expected, got, remedy.
+        details: for the log.
+        remedies: of `REMEDIES`, what may help.
+    """
+
+    sentence: str
+    details: str = ""
+    remedies: tuple[str, ...] = ()
 
 
 class Signal:
-    """A list of callables that are called in the order in which they were connected.
+    """A list of callables that are called in the order in which they were connected; Qt has no part in it.
 
     A listener that raises does not keep the others from being called; its error is raised when all have been.
     """

@@ -1,118 +1,53 @@
-"""What a run needs besides nodes and a worker: a folder that goes away, a policy for sliders, and another way after a failure."""
+"""Turn errors into sentences for the panel with what may help, and a request into one that may work after a failure."""
 
 from __future__ import annotations
 
 import math
-import shutil
-import tempfile
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+import traceback
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from SpatialRegularizationLib.registration.settings import RegistrationSettings
 
-from .request import RegistrationRequest
-
-PAUSE = 0.2
-"""Seconds without a change after which a slider counts as resting."""
-LONGEST_PAUSE = 0.4
-"""Seconds after which a slider that keeps moving is answered all the same."""
-FIRST_ESTIMATE = 0.03
-"""Share of the work that must be done before a time left is told."""
+from ..inputs.request import RegistrationRequest
+from .events import Failure
 
 
-class JobFolders:
-    """Temporary folders; each is removed when its job ends, whatever its end was.
-
-    Args:
-        parent: tells where to make them; None is the system's folder for temporary files.
-    """
-
-    def __init__(self, parent: Callable[[], str | None] = lambda: None) -> None:
-        self._parent = parent
-        self._open: list[Path] = []
-
-    def make(self) -> Path:
-        """A new folder."""
-        folder = Path(tempfile.mkdtemp(prefix="spatialreg-job-", dir=self._parent()))
-        self._open.append(folder)
-        return folder
-
-    def remove(self, folder: Path | None) -> None:
-        """Delete one; where another process still holds a file open (on Windows), `remove_all` tries again."""
-        if folder in self._open:
-            shutil.rmtree(folder, ignore_errors=True)
-            if not folder.exists():
-                self._open.remove(folder)
-
-    def remove_all(self) -> None:
-        """Delete all."""
-        for folder in tuple(self._open):
-            self.remove(folder)
+def failure_of(event: Mapping[str, Any], device: str) -> Failure:
+    """Of an error of the worker."""
+    kind, sentence = event.get("kind", "internal"), str(event.get("message", ""))
+    on_gpu = not device.startswith("cpu")
+    remedies = {"memory": ("half-resolution", *(("cpu",) if on_gpu else ())), "install": ("install",)}.get(kind, ())
+    if kind == "crash" and on_gpu:
+        remedies = ("cpu",)
+    if kind == "memory" and sentence.startswith("Not enough memory"):
+        other = "compute on the CPU" if on_gpu else "close other programs"
+        sentence = f"There is not enough memory for this pair: work at half resolution, or {other}."
+    return Failure(sentence, str(event.get("details", "")), remedies)
 
 
-@dataclass
-class Debounce:
-    """When a slider is answered: at its first move, when it rests for `pause`, and every `longest` while it moves.
-
-    The newest value counts, those before it are dropped.
-
-    Args:
-        now: the clock, s.
-        pause, longest: s.
-    """
-
-    now: Callable[[], float]
-    pause: float = PAUSE
-    longest: float = LONGEST_PAUSE
-
-    def __post_init__(self) -> None:
-        self.dropped = 0
-        self._value: Any = None
-        self._changed = self._since = float("-inf")
-        self._first = False
-
-    @property
-    def waiting(self) -> bool:
-        """True where there is a value that was not given out."""
-        return self._value is not None
-
-    def change(self, value: Any) -> None:
-        """A newer value; the one that waits is dropped."""
-        before, self._changed = self._changed, self.now()
-        if self._value is None:
-            self._since = self._changed
-            self._first = self._changed - before >= self.pause
-        else:
-            self.dropped += 1
-        self._value = value
-
-    def due(self) -> Any:
-        """The value that is to be answered now, once; None where there is none yet."""
-        now = self.now()
-        rests, late = now - self._changed >= self.pause, now - self._since >= self.longest
-        if self._value is None or not (self._first or rests or late):
-            return None
-        value, self._value = self._value, None
-        return value
-
-    def clear(self) -> None:
-        """Forget what waits."""
-        self._value = None
-
-
-def seconds_left(fraction: float, seconds: float) -> float | None:
-    """Of a run that has done this share in these seconds; None where nobody can say."""
-    return seconds * (1 - fraction) / fraction if FIRST_ESTIMATE < fraction < 1 else None
-
-
-def device_of(settings: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
-    """(settings, environment of the worker): a numbered GPU, "cuda:1", is the only one that the worker then sees."""
-    device = str(settings.get("device", "auto"))
-    if not device.startswith("cuda:"):
-        return dict(settings), {}
-    return {**settings, "device": "cuda"}, {"CUDA_VISIBLE_DEVICES": device.split(":")[1]}
+def failure_of_error(error: Exception) -> Failure:
+    """Of something that went wrong in this process."""
+    details = "".join(traceback.format_exception(error))
+    said = " ".join(str(error).split())
+    if isinstance(error, MemoryError):
+        words = "There is not enough memory beside the scene: every node is as it was; close other volumes or programs, or work"
+        return Failure(f"{words} at half resolution.", details, ("half-resolution",))
+    if isinstance(error, OSError) and error.errno is not None:  # of the system: a number and three words
+        about = f" ({error.filename})" if error.filename else ""
+        reason = (error.strerror or said).lower()
+        return Failure(
+            f"A file could not be written or read{about}: {reason}. Every node is as it was; make room or give access there, "
+            "then try again.",
+            details,
+        )
+    if isinstance(error, (ValueError, OSError)) and said:
+        return Failure(said, details)
+    if type(error) is RuntimeError and said.endswith("."):  # a sentence of ours
+        return Failure(said, details)
+    words = f"{type(error).__name__}: {said}"
+    return Failure(f"The result could not be shown ({words:.200}): every node is as it was; the log says more.", details)
 
 
 def with_remedy(

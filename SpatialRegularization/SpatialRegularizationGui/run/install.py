@@ -1,4 +1,4 @@
-"""What has to be installed before the first computation: asked for then, never at start-up, and told in words.
+"""Install what is missing before the first computation: after asking, never at start-up; and restart Slicer where that is needed.
 
 PyTorch comes through the extension of that name, which knows the right build for the machine; everything else through
 `slicer.packaging`, or through `slicer.util.pip_install` where Slicer is older than 5.12.
@@ -16,12 +16,12 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from .restart import offer_restart
-
 TORCH = "torch>=2.2"
-REQUIREMENTS = Path(__file__).resolve().parents[1] / "Resources" / "requirements.txt"
+REQUIREMENTS = Path(__file__).resolve().parents[2] / "Resources" / "requirements.txt"
 REQUESTER = "SpatialRegularization"
 BY_HAND = "without a network, install it by hand: PythonSlicer -m pip install"
+NOW = "Slicer must be restarted to finish the installation. Restart it now? Changes that are not saved can be saved first."
+LOSE = "The scene has changes that are not saved. Restart all the same and lose them?"
 MODULE_OF = {"torch": "torch", "nibabel": "nibabel", "safetensors": "safetensors"}
 """Name of a package → what is imported of it."""
 
@@ -238,3 +238,33 @@ def _problem(requirement: str) -> str:
 def _numbers(version: str) -> tuple[int, ...]:
     """The release part: "2.13.0+cpu" → (2, 13, 0)."""
     return tuple(int(part) for part in re.findall(r"\d+", re.split(r"[+abrcd-]", version)[0]))
+
+
+def offer_restart(confirm: Callable[[str], bool]) -> bool:
+    """Ask, let the user save, and restart; True where Slicer restarts.
+
+    Nothing is asked where there are no windows: tests and scripts restart themselves.
+
+    Args:
+        confirm: takes a question, returns the answer.
+    """
+    slicer = importlib.import_module("slicer")
+    app, util, scene = (getattr(slicer, name, None) for name in ("app", "util", "mrmlScene"))
+    if not _has_windows(app, util) or not confirm(NOW):
+        return False
+    if _unsaved(scene):
+        util.openSaveDataDialog()
+        if _unsaved(scene) and not confirm(LOSE):
+            return False
+    app.restart()
+    return True
+
+
+def _has_windows(app: Any, util: Any) -> bool:
+    testing, window = getattr(app, "testingEnabled", None), getattr(util, "mainWindow", None)
+    return testing is not None and window is not None and not testing() and window(verbose=False) is not None
+
+
+def _unsaved(scene: Any) -> bool:
+    """What the application itself asks before it closes."""
+    return bool(scene.GetStorableNodesModifiedSinceRead() or scene.GetModifiedSinceRead())

@@ -1,4 +1,4 @@
-"""What a registration found, into the nodes of the user: all of it, or nothing is changed."""
+"""Put what a registration found into the nodes of the user: all of it, or nothing is changed."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import slicer
 
 from SpatialRegularizationLib.geometry.grid import Grid
 
-from .apply_to import INVERSE_OF, refresh_inverse
-from .lattice import Image, total_displacement
-from .request import OUTPUT_NAMES, Outputs, RegistrationRequest
-from .scene import interpolate_linearly, set_image, set_transform
-from .snapshot import Snapshot
+from ..inputs.request import OUTPUT_NAMES, Outputs, RegistrationRequest
+from ..scene.apply_to import INVERSE_OF, refresh_inverse
+from ..scene.images import Image, total_displacement
+from ..scene.nodes import hierarchy_of, interpolate_linearly, nodes_of_class, set_image, set_transform
+from ..scene.undo import Undo
 
 PREFIX = "SpatialRegularization."
 """Of every attribute that this extension writes into a scene."""
@@ -79,12 +79,12 @@ class Stored:
     Args:
         outputs: with every node that now holds a result.
         folder_item: of the subject hierarchy.
-        snapshot: `snapshot.restore()` takes it back.
+        undo: `undo.restore()` takes it back.
     """
 
     outputs: Outputs
     folder_item: int
-    snapshot: Snapshot
+    undo: Undo
 
 
 def store(scene: Any, request: RegistrationRequest, found: Found, facts: Mapping[str, Any]) -> Stored:
@@ -102,33 +102,32 @@ def store(scene: Any, request: RegistrationRequest, found: Found, facts: Mapping
     Raises:
         ValueError: a node cannot hold its result; every node is as it was.
     """
-    snapshot = Snapshot(scene)
+    undo = Undo(scene)
     try:
-        outputs, folder = _store(snapshot, request, found, facts)
+        outputs, folder = _store(undo, request, found, facts)
     except BaseException:
-        snapshot.restore()
+        undo.restore()
         raise
-    return Stored(outputs, folder, snapshot)
+    return Stored(outputs, folder, undo)
 
 
 def restore_interpolation(scene: Any) -> None:
     """After a scene was loaded: registration transforms interpolate linearly again, as when they were made."""
-    for n in range(scene.GetNumberOfNodesByClass("vtkMRMLTransformNode")):
-        node = scene.GetNthNodeByClass(n, "vtkMRMLTransformNode")
+    for node in nodes_of_class(scene, "vtkMRMLTransformNode"):
         if node.GetAttribute(ROLE) == "transform" or node.GetNodeReference(INVERSE_OF) is not None:
             interpolate_linearly(node)
 
 
 def folder_of(node: Any) -> int:
     """The folder of the subject hierarchy that a result node lies in, 0 where there is none."""
-    hierarchy = _hierarchy(node.GetScene())
+    hierarchy = hierarchy_of(node.GetScene())
     item = hierarchy.GetItemByDataNode(node)
     parent = hierarchy.GetItemParent(item) if item else 0
     return parent if parent and hierarchy.HasItemAttribute(parent, FOLDER) else 0
 
 
 def _store(
-    snapshot: Snapshot, request: RegistrationRequest, found: Found, facts: Mapping[str, Any]
+    undo: Undo, request: RegistrationRequest, found: Found, facts: Mapping[str, Any]
 ) -> tuple[Outputs, int]:
     pair = {"fixed": request.fixed.GetName(), "moving": request.moving.GetName()}
     there = {"transform", "magnitude", *found.images}
@@ -137,18 +136,18 @@ def _store(
         node = getattr(request.outputs, name)
         if node is None:
             kind = "vtkMRMLTransformNode" if name == "transform" else "vtkMRMLScalarVolumeNode"
-            node = snapshot.make(kind, NAMES[name].format(**pair))
+            node = undo.make(kind, NAMES[name].format(**pair))
         else:
-            snapshot.keep(node)
+            undo.keep(node)
         nodes[name] = node
-        _fill(name, node, request, found, snapshot)
+        _fill(name, node, request, found, undo)
         node.SetAttribute(ROLE, name)
-    folder = _folder(snapshot, nodes, "Registration of {moving} to {fixed}".format(**pair))
+    folder = _folder(undo, nodes, "Registration of {moving} to {fixed}".format(**pair))
     _note(request, nodes, folder, facts)
     return replace(request.outputs, **nodes), folder
 
 
-def _fill(name: str, node: Any, request: RegistrationRequest, found: Found, snapshot: Snapshot) -> None:
+def _fill(name: str, node: Any, request: RegistrationRequest, found: Found, undo: Undo) -> None:
     if name != "transform":
         image = found.magnitude() if name == "magnitude" else found.images[name]
         if node.GetDisplayNode() is None:
@@ -160,7 +159,7 @@ def _fill(name: str, node: Any, request: RegistrationRequest, found: Found, snap
     roles = slicer.vtkMRMLTransformNode
     node.SetNodeReferenceID(roles.GetFixedNodeReferenceRole(), request.fixed.GetID())
     node.SetNodeReferenceID(roles.GetMovingNodeReferenceRole(), request.moving.GetID())
-    refresh_inverse(node, snapshot)
+    refresh_inverse(node, undo)
 
 
 def _show(name: str, display: Any, image: Image, like: Any) -> None:
@@ -175,18 +174,18 @@ def _show(name: str, display: Any, image: Image, like: Any) -> None:
     display.SetWindowLevelMinMax(*window)
 
 
-def _folder(snapshot: Snapshot, nodes: Mapping[str, Any], name: str) -> int:
+def _folder(undo: Undo, nodes: Mapping[str, Any], name: str) -> int:
     """The folder of an earlier run of these nodes, or a new one; nodes that the user has put elsewhere stay there."""
     if not nodes:
         return 0
-    hierarchy = _hierarchy(next(iter(nodes.values())).GetScene())
+    hierarchy = hierarchy_of(next(iter(nodes.values())).GetScene())
     items = {key: hierarchy.GetItemByDataNode(node) for key, node in nodes.items()}
     free = [key for key, item in items.items() if not item or hierarchy.GetItemParent(item) == hierarchy.GetSceneItemID()]
     folder = next((item for item in map(folder_of, nodes.values()) if item), 0)
     if folder:
-        snapshot.keep_item(folder)
+        undo.keep_item(folder)
     elif free:
-        folder = snapshot.make_folder(name)
+        folder = undo.make_folder(name)
         hierarchy.SetItemAttribute(folder, FOLDER, "1")
     for key in free:
         if items[key]:
@@ -203,7 +202,7 @@ def _note(request: RegistrationRequest, nodes: Mapping[str, Any], folder: int, f
         PREFIX + name[:1].upper() + name[1:]: value if isinstance(value, str) else json.dumps(value, sort_keys=True)
         for name, value in noted.items()
     }
-    hierarchy, transform = _hierarchy(request.fixed.GetScene()), nodes.get("transform")
+    hierarchy, transform = hierarchy_of(request.fixed.GetScene()), nodes.get("transform")
     if folder:
         for name in _stale(hierarchy.GetItemAttributeNames(folder), texts):
             hierarchy.RemoveItemAttribute(folder, name)
@@ -218,7 +217,3 @@ def _note(request: RegistrationRequest, nodes: Mapping[str, Any], folder: int, f
 
 def _stale(names: Iterable[str], texts: Mapping[str, str]) -> list[str]:
     return [name for name in names if name.startswith(PREFIX) and name not in {ROLE, FOLDER, *texts}]
-
-
-def _hierarchy(scene: Any) -> Any:
-    return slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)

@@ -1,17 +1,19 @@
-"""One thing that the worker was asked for and that the user waits for: it ends in exactly one of three ways."""
+"""Wait for one request to the worker: it ends in exactly one of three ways, and can be cancelled."""
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .request import Failure
+from .events import Failure, Step
+from .failures import failure_of
 from .worker import Worker
 
 GRACE = 1.0
 """Seconds that the worker gets to stop by itself after a cancel; then its process is killed, with its children."""
+FIRST_ESTIMATE = 0.03
+"""Share of the work that must be done before a time left is told."""
 
 
 @dataclass(frozen=True)
@@ -19,19 +21,19 @@ class Ends:
     """What is called: `progress` now and then, and one of the others once.
 
     Args:
-        progress: takes stage, fraction, seconds.
+        progress: takes a `Step`.
         done: takes the values of the result.
         failed: takes the failure.
         cancelled: takes nothing.
     """
 
-    progress: Callable[[str, float, float], None]
+    progress: Callable[[Step], None]
     done: Callable[[Mapping[str, Any]], None]
     failed: Callable[[Failure], None]
     cancelled: Callable[[], None]
 
 
-class Task:
+class PendingRequest:
     """A request that the user waits for.
 
     Args:
@@ -48,7 +50,7 @@ class Task:
         self._over = False
 
     def submit(self, kind: str, values: Mapping[str, Any]) -> None:
-        """Ask for it; a worker that cannot be started is a failure of the task."""
+        """Ask for it; a worker that cannot be started is a failure of it."""
         try:
             self._id = self._worker.submit(kind, values, self._answer)
         except OSError as error:
@@ -71,7 +73,8 @@ class Task:
         kind = event["event"]
         if kind == "progress":
             if self._deadline is None:
-                self._ends.progress(event["stage"], event["fraction"], event["seconds"])
+                fraction = event["fraction"]
+                self._ends.progress(Step(event["stage"], fraction, seconds_left(fraction, event["seconds"])))
         elif self._deadline is not None or kind in ("cancelled", "dropped"):
             self._end(self._ends.cancelled)
         elif kind == "error":
@@ -84,37 +87,6 @@ class Task:
         call(*values)
 
 
-def failure_of(event: Mapping[str, Any], device: str) -> Failure:
-    """Of an error of the worker."""
-    kind, sentence = event.get("kind", "internal"), str(event.get("message", ""))
-    on_gpu = not device.startswith("cpu")
-    remedies = {"memory": ("half-resolution", *(("cpu",) if on_gpu else ())), "install": ("install",)}.get(kind, ())
-    if kind == "crash" and on_gpu:
-        remedies = ("cpu",)
-    if kind == "memory" and sentence.startswith("Not enough memory"):
-        other = "compute on the CPU" if on_gpu else "close other programs"
-        sentence = f"There is not enough memory for this pair: work at half resolution, or {other}."
-    return Failure(sentence, str(event.get("details", "")), remedies)
-
-
-def failure_of_error(error: Exception) -> Failure:
-    """Of something that went wrong in this process."""
-    details = "".join(traceback.format_exception(error))
-    said = " ".join(str(error).split())
-    if isinstance(error, MemoryError):
-        words = "There is not enough memory beside the scene: every node is as it was; close other volumes or programs, or work"
-        return Failure(f"{words} at half resolution.", details, ("half-resolution",))
-    if isinstance(error, OSError) and error.errno is not None:  # of the system: a number and three words
-        about = f" ({error.filename})" if error.filename else ""
-        reason = (error.strerror or said).lower()
-        return Failure(
-            f"A file could not be written or read{about}: {reason}. Every node is as it was; make room or give access there, "
-            "then try again.",
-            details,
-        )
-    if isinstance(error, (ValueError, OSError)) and said:
-        return Failure(said, details)
-    if type(error) is RuntimeError and said.endswith("."):  # a sentence of ours
-        return Failure(said, details)
-    words = f"{type(error).__name__}: {said}"
-    return Failure(f"The result could not be shown ({words:.200}): every node is as it was; the log says more.", details)
+def seconds_left(fraction: float, seconds: float) -> float | None:
+    """Of a run that has done this share in these seconds; None where nobody can say."""
+    return seconds * (1 - fraction) / fraction if FIRST_ESTIMATE < fraction < 1 else None

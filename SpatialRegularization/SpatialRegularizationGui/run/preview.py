@@ -1,4 +1,4 @@
-"""Live updates: every move of a slider becomes a preview in the output nodes, the newest first, and all of it can be put back.
+"""Preview while a slider moves ("Update live"): the newest position is computed, shown in the output nodes, and can be put back.
 
     ask ─▶ Debounce ─▶ load (or preview, without a model) where the pair is another one ─▶ predict ─▶ the nodes
 
@@ -13,44 +13,96 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from .inputs import check_inputs, export_inputs
-from .jobs import Debounce, JobFolders, device_of
+from SpatialRegularizationLib.registration.settings import RULES
+
+from ..inputs.files import TemporaryFolders, check_inputs, export_inputs
+from ..inputs.request import Outputs, RegistrationRequest
+from ..scene.nodes import grid_of
+from ..scene.undo import Undo
+from .events import Preview
+from .failures import failure_of, failure_of_error
 from .outputs import Found, store
-from .request import Outputs, Preview, RegistrationRequest
-from .scene import grid_of
-from .snapshot import Snapshot
-from .task import failure_of, failure_of_error
+from .protocol import device_of
 from .worker import Worker
 
-STEERED = ("alpha_prime", "lambda_max", "lambda_mean", "sigma_prime")
+PAUSE = 0.2
+"""Seconds without a change after which a slider counts as resting."""
+LONGEST_PAUSE = 0.4
+"""Seconds after which a slider that keeps moving is answered all the same."""
+STEERED = tuple(name for name, rules in RULES.items() if rules.get("live"))
 """Settings that a preview without a model takes with every update; which of them, its prior decides."""
 
 
-@dataclass(frozen=True)
-class Tell:
-    """What is called.
+@dataclass
+class Debounce:
+    """When a slider is answered: at its first move, when it rests for `pause`, and every `longest` while it moves.
+
+    The newest value counts, those before it are dropped.
 
     Args:
-        previewed: takes a `Preview`, when the nodes hold it.
-        changed: takes one sentence for the panel, "" where there is nothing to say.
+        now: the clock, s.
+        pause, longest: s.
     """
 
-    previewed: Callable[[Preview], None]
-    changed: Callable[[str], None]
+    now: Callable[[], float]
+    pause: float = PAUSE
+    longest: float = LONGEST_PAUSE
+
+    def __post_init__(self) -> None:
+        self.dropped = 0
+        self._value: Any = None
+        self._changed = self._since = float("-inf")
+        self._first = False
+
+    @property
+    def waiting(self) -> bool:
+        """True where there is a value that was not given out."""
+        return self._value is not None
+
+    def change(self, value: Any) -> None:
+        """A newer value; the one that waits is dropped."""
+        before, self._changed = self._changed, self.now()
+        if self._value is None:
+            self._since = self._changed
+            self._first = self._changed - before >= self.pause
+        else:
+            self.dropped += 1
+        self._value = value
+
+    def due(self) -> Any:
+        """The value that is to be answered now, once; None where there is none yet."""
+        now = self.now()
+        rests, late = now - self._changed >= self.pause, now - self._since >= self.longest
+        if self._value is None or not (self._first or rests or late):
+            return None
+        value, self._value = self._value, None
+        return value
+
+    def clear(self) -> None:
+        """Forget what waits."""
+        self._value = None
 
 
-class Live:
-    """The live session of one panel.
+class PreviewSession:
+    """The live updates of one panel.
 
     Args:
         worker: who computes.
         folders: where the worker gets and puts files.
         now: the clock, s.
-        tell: what is called.
+        shown: takes a `Preview`, when the nodes hold it.
+        said: takes one sentence for the panel, "" where there is nothing to say.
     """
 
-    def __init__(self, worker: Callable[[], Worker], folders: JobFolders, now: Callable[[], float], tell: Tell) -> None:
-        self._worker, self._folders, self._tell = worker, folders, tell
+    def __init__(
+        self,
+        worker: Callable[[], Worker],
+        folders: TemporaryFolders,
+        now: Callable[[], float],
+        shown: Callable[[Preview], None],
+        said: Callable[[str], None],
+    ) -> None:
+        self._worker, self._folders, self._tell_shown, self._tell_said = worker, folders, shown, said
         self._debounce = Debounce(now)
         self._last = self._stale = self._epoch = 0
         self._flight: int | None = None
@@ -59,7 +111,7 @@ class Live:
         self._pair: tuple[Any, ...] = ()
         self._folder: Path | None = None
         self._nodes: dict[str, Any] = {}
-        self._snapshots: list[Snapshot] = []
+        self._undos: list[Undo] = []
 
     @property
     def active(self) -> bool:
@@ -103,9 +155,9 @@ class Live:
             self._worker().cancel(self._flight)
             self._flight = None
         if restore:
-            for snapshot in reversed(self._snapshots):
-                snapshot.restore()
-        self._snapshots, self._nodes = [], {}
+            for undo in reversed(self._undos):
+                undo.restore()
+        self._undos, self._nodes = [], {}
         if restore:
             self._say("")
 
@@ -131,7 +183,7 @@ class Live:
         """Tell the panel, once."""
         if text != self._said:
             self._said = text
-            self._tell.changed(text)
+            self._tell_said(text)
 
     def _key(self, request: RegistrationRequest) -> tuple[Any, ...]:
         """Of a pair that is loaded in this very process of the worker."""
@@ -185,10 +237,10 @@ class Live:
         found = Found.from_answer({**self._about, "arrays": answer["arrays"]})
         stored = store(request.fixed.GetScene(), request, found, {"Preview": "live"})
         if stored.outputs.nodes != self._nodes:
-            self._snapshots.append(stored.snapshot)
+            self._undos.append(stored.undo)
             self._nodes = stored.outputs.nodes
         seconds = time.perf_counter() - begin
-        self._tell.previewed(Preview(stored.outputs, answer["figures"], seconds, self.device, id, request))
+        self._tell_shown(Preview(stored.outputs, answer["figures"], seconds, self.device, id, request))
 
     def _fly(self, kind: str, values: Mapping[str, Any], landed: Callable[[Mapping[str, Any]], None]) -> None:
         """Send one request; its answer counts unless the session has ended."""

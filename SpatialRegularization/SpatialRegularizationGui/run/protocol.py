@@ -1,4 +1,4 @@
-"""A request as the worker's `register` takes it, and its answer as provenance that goes with the nodes."""
+"""Translate a request into the worker's `register` message, and its answer into provenance that goes with the nodes."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from .jobs import device_of
-from .request import RegistrationRequest
+from ..inputs.request import RegistrationRequest
 
 FIGURES = (
     "seconds", "peak_memory_mb", "device", "similarity_before", "similarity_after", "dice_before", "dice_after",
@@ -15,6 +14,14 @@ FIGURES = (
     "inverse_residual_p99_mm", "inverse_residual_mm", "hd95_before_mm", "hd95_after_mm",
 )  # fmt: skip
 """Of the worker's answer, what `Outcome.figures` holds."""
+
+
+def device_of(settings: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+    """(settings, environment of the worker): a numbered GPU, "cuda:1", is the only one that the worker then sees."""
+    device = str(settings.get("device", "auto"))
+    if not device.startswith("cuda:"):
+        return dict(settings), {}
+    return {**settings, "device": "cuda"}, {"CUDA_VISIBLE_DEVICES": device.split(":")[1]}
 
 
 def message_of(

@@ -1,12 +1,13 @@
-"""The Apply button with what is missing, progress with the time left, and failures in a sentence with what may help."""
+"""Show the Apply button with what is missing, the progress with the time left, and failures with what may help."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
-from .request import Failure, Outcome, RunState, Step
-from .signals import Signal
+from ..inputs.controls import say
+from .events import Failure, Outcome, RunState, Step
 
 BUTTONS = {"half-resolution": "halfResolutionButton", "cpu": "cpuButton", "install": "installButton"}
 """Remedy → its button."""
@@ -15,17 +16,17 @@ BUTTONS = {"half-resolution": "halfResolutionButton", "cpu": "cpuButton", "insta
 class RunSection:
     """Controls between Outputs and Review.
 
-    Attributes:
-        apply_clicked: Signal().
-        remedy_clicked: Signal(remedy).
+    Args:
+        ui: the controls of the form by name.
+        apply: called when Apply is clicked.
+        try_remedy: called with the remedy that was clicked.
     """
 
-    def __init__(self, ui: Any) -> None:
+    def __init__(self, ui: Any, apply: Callable[[], None], try_remedy: Callable[[str], None]) -> None:
         self._ui = ui
-        self.apply_clicked, self.remedy_clicked = Signal(), Signal()
-        ui.applyButton.connect("clicked()", self.apply_clicked.emit)
+        ui.applyButton.connect("clicked()", lambda: apply())
         for remedy, name in BUTTONS.items():
-            getattr(ui, name).connect("clicked()", lambda remedy=remedy: self.remedy_clicked.emit(remedy))
+            getattr(ui, name).connect("clicked()", lambda remedy=remedy: try_remedy(remedy))
         self.show_state(RunState.IDLE, "")
         self.forget()
 
@@ -72,9 +73,8 @@ class RunSection:
         self._say(text, "")
 
     def _say(self, stage: str, error: str) -> None:
-        for label, text in ((self._ui.stageLabel, stage), (self._ui.errorLabel, error)):
-            label.text = text
-            label.visible = bool(text)
+        say(self._ui.stageLabel, stage)
+        say(self._ui.errorLabel, error)
 
     def _offer(self, remedies: tuple[str, ...]) -> None:
         for remedy, name in BUTTONS.items():

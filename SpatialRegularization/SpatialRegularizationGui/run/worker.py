@@ -1,4 +1,4 @@
-"""The persistent worker process as the rest of the panel sees it: requests go in, answers come back, and it can be stopped.
+"""Talk with the persistent worker process: requests go in, answers come back, and it can be stopped.
 
     logic ─▶ Worker.submit(kind, values, answer) ─▶ channel ─▶ spatialreg worker      (worker/protocol.md)
           ◀─────────── answer(event) ◀───────────────┘
@@ -16,9 +16,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from .channels import Callbacks, Channel, Command, InProcessChannel, PipeChannel, QtChannel
-from .processes import python_program
-from .signals import Signal
+from .channels import Callbacks, Channel, Command, InProcessChannel, PipeChannel, QtChannel, python_program
+from .events import Signal
 
 Answer = Callable[[Mapping[str, Any]], None]
 """Takes the events of one request; those of `LAST` are the last of it, and exactly one of them comes."""
@@ -199,7 +198,7 @@ class ProcessWorker:
         self._lines, self._log_lines = LineReader(), LineReader()
         self._log.clear()
         self.ready = {}
-        here = Path(__file__).resolve().parent
+        here = Path(__file__).resolve().parents[1]
         callbacks = Callbacks(
             lambda data: self._received(channel, data), lambda data: self._logged(channel, data),
             lambda code: self._ended(channel, code),

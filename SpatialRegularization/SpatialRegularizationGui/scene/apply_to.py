@@ -1,4 +1,4 @@
-"""A transform applied to further nodes: volumes, label maps, segmentations, markups, models, and sequences of them.
+"""Apply a transform to further nodes: volumes, label maps, segmentations, markups, models, and sequences of them.
 
 Applied means: what belongs to the moving image comes to lie where the fixed image is (with `inverse` the other way). A
 node is either put under the transform, which can be undone by taking it out, or hardened: it gets new voxels or points.
@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from .hardening import browsers_of, harden_node
-from .scene import from_world, parent_to_world, set_parent_matrix
-from .snapshot import Snapshot
+from .nodes import from_world, is_under, nodes_of_class, parent_to_world, set_parent_matrix
+from .undo import Undo
 
 KINDS = ("vtkMRMLScalarVolumeNode", "vtkMRMLSegmentationNode", "vtkMRMLMarkupsNode", "vtkMRMLModelNode", "vtkMRMLSequenceNode")
 """Classes of nodes (and what is derived from them) that a transform can be applied to."""
@@ -29,12 +29,12 @@ class Applied:
     Args:
         nodes: that were moved, in the order given.
         notes: sentences for the user, such as points without an exact origin.
-        snapshot: `snapshot.restore()` takes it back.
+        undo: `undo.restore()` takes it back.
     """
 
     nodes: tuple[Any, ...]
     notes: tuple[str, ...]
-    snapshot: Snapshot
+    undo: Undo
 
 
 def can_apply(node: Any) -> str:
@@ -54,13 +54,6 @@ def can_apply(node: Any) -> str:
 
 
 def apply_to(
-    transform: Any, nodes: Sequence[Any], *, inverse: bool = False, harden: bool = False, reference: Any = None
-) -> list[Any]:
-    """Apply a transform to nodes; arguments and errors as `apply_with_notes`. Returns the nodes."""
-    return list(apply_with_notes(transform, nodes, inverse=inverse, harden=harden, reference=reference).nodes)
-
-
-def apply_with_notes(
     transform: Any, nodes: Sequence[Any], *, inverse: bool = False, harden: bool = False, reference: Any = None
 ) -> Applied:
     """Apply a transform to nodes: all of them, or none is changed.
@@ -82,78 +75,71 @@ def apply_with_notes(
         raise ValueError(wrong[0])
     if reference is not None and not harden:
         raise ValueError("A reference grid is for hardened results: harden, or leave the reference out.")
-    snapshot = Snapshot(transform.GetScene())
+    undo = Undo(transform.GetScene())
     notes: list[str] = []
     try:
         for node in nodes:
             if harden:
-                notes += harden_node(node, transform, snapshot, inverse=inverse, reference=reference)
+                notes += harden_node(node, transform, undo, inverse=inverse, reference=reference)
             else:
-                _put_under(node, transform, snapshot, inverse)
+                _put_under(node, transform, undo, inverse)
     except BaseException:
-        snapshot.restore()
+        undo.restore()
         raise
-    return Applied(tuple(nodes), tuple(notes), snapshot)
+    return Applied(tuple(nodes), tuple(notes), undo)
 
 
-def refresh_inverse(transform: Any, snapshot: Snapshot) -> None:
+def refresh_inverse(transform: Any, undo: Undo) -> None:
     """After a transform has changed: the inverse node that was made of it follows."""
     inverse = _inverse_node(transform)
     if inverse is not None:
-        snapshot.keep(inverse)
+        undo.keep(inverse)
         inverse.SetAndObserveTransformToParent(from_world(transform))
 
 
-def _put_under(node: Any, transform: Any, snapshot: Snapshot, inverse: bool) -> None:
-    target = _inverse(transform, snapshot) if inverse else transform
+def _put_under(node: Any, transform: Any, undo: Undo, inverse: bool) -> None:
+    target = _inverse(transform, undo) if inverse else transform
     for shown in _proxies(node) if node.IsA("vtkMRMLSequenceNode") else [node]:
-        if _is_under(shown, target):
+        if is_under(shown, target):
             continue
-        snapshot.keep(shown)
+        undo.keep(shown)
         parent = shown.GetParentTransformNode()
-        shown.SetAndObserveTransformNodeID((target if parent is None else _carrier(shown, target, snapshot)).GetID())
+        shown.SetAndObserveTransformNodeID((target if parent is None else _carrier(shown, target, undo)).GetID())
 
 
-def _is_under(node: Any, transform: Any) -> bool:
-    parent = node.GetParentTransformNode()
-    while parent is not None and parent is not transform:
-        parent = parent.GetParentTransformNode()
-    return parent is not None
-
-
-def _carrier(node: Any, target: Any, snapshot: Snapshot) -> Any:
+def _carrier(node: Any, target: Any, undo: Undo) -> Any:
     """A linear transform under `target` that does what the parents of the node do: they move first, then the target.
 
     The parents themselves stay where they are, with everything else that is under them.
     """
     parent = node.GetParentTransformNode()
     matrix = parent_to_world(node)
-    for other in _nodes_of(node.GetScene(), "vtkMRMLLinearTransformNode"):
+    for other in nodes_of_class(node.GetScene(), "vtkMRMLLinearTransformNode"):
         if other.GetNodeReference(CARRIED_PARENT) is parent and other.GetParentTransformNode() is target:
-            snapshot.keep(other)
+            undo.keep(other)
             set_parent_matrix(other, matrix)
             return other
-    made = snapshot.make("vtkMRMLLinearTransformNode", f"{parent.GetName()} under {target.GetName()}")
+    made = undo.make("vtkMRMLLinearTransformNode", f"{parent.GetName()} under {target.GetName()}")
     made.SetNodeReferenceID(CARRIED_PARENT, parent.GetID())
     set_parent_matrix(made, matrix)
     made.SetAndObserveTransformNodeID(target.GetID())
     return made
 
 
-def _inverse(transform: Any, snapshot: Snapshot) -> Any:
+def _inverse(transform: Any, undo: Undo) -> Any:
     """The node that holds φ⁻¹: made once, and kept up to date."""
     node = _inverse_node(transform)
     if node is None:
-        node = snapshot.make("vtkMRMLTransformNode", f"Inverse of {transform.GetName()}")
+        node = undo.make("vtkMRMLTransformNode", f"Inverse of {transform.GetName()}")
         node.SetNodeReferenceID(INVERSE_OF, transform.GetID())
     else:
-        snapshot.keep(node)
+        undo.keep(node)
     node.SetAndObserveTransformToParent(from_world(transform))
     return node
 
 
 def _inverse_node(transform: Any) -> Any:
-    nodes = _nodes_of(transform.GetScene(), "vtkMRMLTransformNode")
+    nodes = nodes_of_class(transform.GetScene(), "vtkMRMLTransformNode")
     return next((node for node in nodes if node.GetNodeReference(INVERSE_OF) is transform), None)
 
 
@@ -163,7 +149,3 @@ def _proxies(sequence: Any) -> list[Any]:
     if not proxies:
         raise ValueError(f"{sequence.GetName()} is shown by no sequence browser: open it in one, or harden.")
     return proxies
-
-
-def _nodes_of(scene: Any, kind: str) -> list[Any]:
-    return [scene.GetNthNodeByClass(n, kind) for n in range(scene.GetNumberOfNodesByClass(kind))]

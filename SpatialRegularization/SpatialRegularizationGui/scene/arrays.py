@@ -1,4 +1,4 @@
-"""Numpy arrays ⇄ VTK images and matrices, without a word about where anything lies."""
+"""Convert numpy arrays to VTK images and matrices and back; where anything lies is not known here."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""New voxels or points for one node, after a transform."""
+"""Harden a transform onto one node: give it new voxels or points."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ import slicer
 
 from SpatialRegularizationLib.geometry.grid import Grid
 
+from .images import Image
 from .labels import BINARY, segment_masks
-from .lattice import Image
-from .scene import (
+from .nodes import (
     from_world,
     grid_of,
     image_of,
     mapped,
+    nodes_of_class,
     oriented_image,
     parent_to_world,
     positions_of,
@@ -23,7 +24,7 @@ from .scene import (
     pushing,
     set_image,
 )
-from .snapshot import Snapshot
+from .undo import Undo
 
 TOLERANCE_MM = 1e-2
 """Largest accepted distance |φ(φ⁻¹(y)) - y|."""
@@ -33,7 +34,7 @@ MARGIN = 1
 """Voxels added around a lattice for what bulges between those points."""
 
 
-def harden_node(node: Any, transform: Any, snapshot: Snapshot, *, inverse: bool, reference: Any) -> list[str]:
+def harden_node(node: Any, transform: Any, undo: Undo, *, inverse: bool, reference: Any) -> list[str]:
     """Move one node's data through the transform and its linear parents; it ends in the world, under nothing.
 
     Returns:
@@ -43,10 +44,10 @@ def harden_node(node: Any, transform: Any, snapshot: Snapshot, *, inverse: bool,
         ValueError: parents that are not linear, several values per voxel.
     """
     if node.IsA("vtkMRMLSequenceNode"):
-        return _harden_sequence(node, transform, snapshot, inverse, reference)
+        return _harden_sequence(node, transform, undo, inverse, reference)
     phi = from_world(transform, inverse=inverse)
     grid = None if reference is None else grid_of(reference)
-    snapshot.keep(node)
+    undo.keep(node)
     if node.IsA("vtkMRMLScalarVolumeNode"):
         _harden_volume(node, phi, grid, transform)
         return []
@@ -142,7 +143,7 @@ def _harden_points(node: Any, phi: Any, transform: Any) -> list[str]:
     ]
 
 
-def _harden_sequence(sequence: Any, transform: Any, snapshot: Snapshot, inverse: bool, reference: Any) -> list[str]:
+def _harden_sequence(sequence: Any, transform: Any, undo: Undo, inverse: bool, reference: Any) -> list[str]:
     """Frame by frame; what the browsers show follows."""
     browsers = browsers_of(sequence)
     for browser in browsers:
@@ -155,12 +156,12 @@ def _harden_sequence(sequence: Any, transform: Any, snapshot: Snapshot, inverse:
             )
     notes = []
     for n in range(sequence.GetNumberOfDataNodes()):
-        told = harden_node(sequence.GetNthDataNode(n), transform, snapshot, inverse=inverse, reference=reference)
+        told = harden_node(sequence.GetNthDataNode(n), transform, undo, inverse=inverse, reference=reference)
         notes += [f"Frame {n + 1}: {sentence}" for sentence in told]
     for browser in browsers:
         proxy = browser.GetProxyNode(sequence)
         if proxy is not None:
-            snapshot.keep(proxy)
+            undo.keep(proxy)
             proxy.SetAndObserveTransformNodeID(None)
             slicer.modules.sequences.logic().UpdateProxyNodesFromSequences(browser)
     return notes
@@ -168,6 +169,5 @@ def _harden_sequence(sequence: Any, transform: Any, snapshot: Snapshot, inverse:
 
 def browsers_of(sequence: Any) -> list[Any]:
     """The browser nodes that show a sequence."""
-    scene, kind = sequence.GetScene(), "vtkMRMLSequenceBrowserNode"
-    browsers = [scene.GetNthNodeByClass(n, kind) for n in range(scene.GetNumberOfNodesByClass(kind))]
+    browsers = nodes_of_class(sequence.GetScene(), "vtkMRMLSequenceBrowserNode")
     return [browser for browser in browsers if browser.IsSynchronizedSequenceNode(sequence, True)]

@@ -1,4 +1,4 @@
-"""Images and displacement fields as arrays on grids of patient space: no VTK, no MRML."""
+"""Hold images and displacement fields as arrays on grids of patient space, without VTK and MRML."""
 
 from __future__ import annotations
 
@@ -24,25 +24,6 @@ class Image:
     def __post_init__(self) -> None:
         if tuple(self.values.shape) != self.grid.shape:
             raise ValueError(f"Image values must be {self.grid.shape} as their grid, got {tuple(self.values.shape)}.")
-
-
-@dataclass(frozen=True)
-class VolumeFacts:
-    """What a panel tells about a volume without reading its voxels.
-
-    Args:
-        shape: voxels along (i, j, k); empty where there is no image.
-        spacing_mm: along the same axes.
-        orientation: where each axis leads to, three letters of R L A P S I.
-        parent: "", "linear" or "nonlinear".
-        sentence: "" or why it cannot be registered.
-    """
-
-    shape: tuple[int, ...] = ()
-    spacing_mm: tuple[float, ...] = ()
-    orientation: str = ""
-    parent: str = ""
-    sentence: str = ""
 
 
 def total_displacement(affine: np.ndarray, displacement: np.ndarray, grid: Grid) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Label maps, segmentations and masks as arrays on the grid of an image."""
+"""Read label maps, segmentations and masks as arrays on the grid of an image."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import slicer
 
 from SpatialRegularizationLib.geometry.grid import Grid
 
-from .lattice import Image
-from .scene import image_of, oriented_image_of, parent_to_world, pulled
+from .images import Image
+from .nodes import image_of, oriented_image_of, parent_to_world, pulled
 
 BINARY = slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
 

@@ -1,4 +1,4 @@
-"""MRML nodes ⇄ images, displacement fields and points in patient space. The only file of the project where RAS exists.
+"""Convert MRML nodes to images, displacement fields and points in patient space, and back. RAS exists in this file alone.
 
 Everything that goes in or comes out is numpy in millimetres LPS: `Grid` of the library, voxels (i, j, k), vectors
 (3, i, j, k) with component c along LPS axis c, matrices 4x4. With F = diag(-1, -1, 1) a displacement is d_RAS = F d_LPS and
@@ -22,26 +22,38 @@ from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 from SpatialRegularizationLib.geometry.grid import Grid
 
 from .arrays import array_of_matrix, matrix_of, voxels_of, vtk_image, vtk_vectors
-from .lattice import Image, VolumeFacts, total_displacement
+from .images import Image, total_displacement
 
 FLIP = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
-def describe_volume(volume: Any, *, below: Any = None) -> VolumeFacts:
-    """The facts of a volume node, or the sentence that says what is wrong with it."""
-    parent = volume.GetParentTransformNode()
-    kind = "" if parent is None or parent is below else "linear" if parent.IsTransformToWorldLinear() else "nonlinear"
+def volume_problem(volume: Any, *, below: Any = None) -> str:
+    """The sentence that says why a volume node cannot be registered; "" where it can. Reads no voxels."""
     try:
-        grid = image_of(volume, below=below).grid
+        shape = image_of(volume, below=below).grid.shape
     except ValueError as error:
-        return VolumeFacts(parent=kind, sentence=str(error))
-    letters = []
-    for axis in np.array(grid.direction).T:
-        largest = int(np.abs(axis).argmax())
-        letters.append(("LR", "PA", "SI")[largest][int(axis[largest] < 0)])
-    thin = [n for n in grid.shape if n < 2]
-    wrong = f"{volume.GetName()} is a single slice: choose a volume with at least 2 voxels along each axis." if thin else ""
-    return VolumeFacts(grid.shape, grid.spacing, "".join(letters), kind, wrong)
+        return str(error)
+    if min(shape) < 2:
+        return f"{volume.GetName()} is a single slice: choose a volume with at least 2 voxels along each axis."
+    return ""
+
+
+def nodes_of_class(scene: Any, kind: str) -> list[Any]:
+    """The nodes of a scene that are of a class, or derived from it."""
+    return [scene.GetNthNodeByClass(n, kind) for n in range(scene.GetNumberOfNodesByClass(kind))]
+
+
+def hierarchy_of(scene: Any) -> Any:
+    """The subject hierarchy: the folders that the Data module shows."""
+    return slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
+
+
+def is_under(node: Any, transform: Any) -> bool:
+    """True where a transform is among the parents of a node."""
+    parent = node.GetParentTransformNode()
+    while parent is not None and parent is not transform:
+        parent = parent.GetParentTransformNode()
+    return parent is not None
 
 
 def parent_to_world(node: Any, *, below: Any = None) -> np.ndarray:

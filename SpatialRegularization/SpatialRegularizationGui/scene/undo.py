@@ -1,11 +1,11 @@
-"""What nodes held before they were changed, so that a failure or an undo leaves no trace."""
+"""Undo changes of nodes: note what they hold before, so that a failure or the Undo button leaves no trace."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
 
-import slicer
+from .nodes import hierarchy_of
 
 REPLACED = ("vtkMRMLVolumeNode", "vtkMRMLTransformNode")
 """Classes whose content this package replaces and never overwrites: sharing it is enough."""
@@ -24,7 +24,7 @@ class _Kept:
     parent_item: int
 
 
-class Snapshot:
+class Undo:
     """Nodes as they are at the moment of `keep`, and the nodes that are made after that.
 
     Args:
@@ -33,7 +33,7 @@ class Snapshot:
 
     def __init__(self, scene: Any) -> None:
         self._scene = scene
-        self._hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
+        self._hierarchy = hierarchy_of(scene)
         self._kept: dict[int, _Kept] = {}
         self._items: dict[int, dict[str, str]] = {}
         self._made: list[Any] = []

@@ -1,0 +1,1 @@
+"""What the user chooses: volumes, model, settings, and the request that follows from them."""

@@ -1,0 +1,1 @@
+"""Show a result: overlays, comparisons, figures, and applying the transform to more nodes."""
