@@ -12,7 +12,7 @@ from torch import Tensor
 from ..geometry.companions import Companions
 from ..geometry.grid import Grid
 from ..geometry.volume import Volume
-from ..transforms.resample import resample_lattice
+from ..transforms.resample import resample_array
 
 
 @dataclass(frozen=True)
@@ -169,7 +169,7 @@ def fit_mask(mask: Volume, grid: Grid, name: str) -> Volume:
         raise ValueError(f"The {name} is empty (no voxel above 0): draw it, or leave it out to use the whole image.")
     if not mask.grid.matches(grid):
         pull = np.linalg.inv(mask.grid.affine) @ grid.affine
-        inside = resample_lattice(inside, pull, grid.shape, nearest=True, fill=0)
+        inside = resample_array(inside, pull, grid.shape, nearest=True, fill=0)
         if not bool(inside.any()):
             raise ValueError(
                 f"The {name} and its image do not overlap in patient space; check that they belong together."

@@ -59,7 +59,7 @@ class ComputeChoices:
         """Similarity of the pair: 1 - D for LNCC and MIND, -D for MSE (larger is more alike).
 
         Args:
-            pair: on the working lattice.
+            pair: on the working grid.
             displacement: size of a lattice of this extent → u (1, 3, *size) there; None is rest.
         """
         pair = self.featured(pair.at_level(self.scoring_shrink(pair)))

@@ -58,7 +58,7 @@ def descend(
 ) -> list[dict[str, float]]:
     """Minimises the objective over `free.unknown` in place; returns the energies of every step.
 
-    With masks the similarity, a mean over them, is multiplied by their share of the lattice: what the likeness of a voxel weighs
+    With masks the similarity, a mean over them, is multiplied by their share of the lattice: what a voxel weighs
     against the regularization, a mean over all voxels, is then the same with and without a mask.
 
     No evidence, no motion: where the warped image equals the fixed one at the start there is nothing to gain, and Adam, whose

@@ -162,7 +162,7 @@ def _described(pair: TensorPair, size: int) -> TensorPair:
 
 
 def _read(moving: Tensor, u: Tensor, offset: tuple[float, ...], radius: int) -> Tensor:
-    """M(p + u(p)) on the fixed lattice grown by `radius` voxels on every side."""
+    """M(p + u(p)) on the fixed grid grown by `radius` voxels on every side."""
     grown = F.pad(u, (radius,) * 6, mode="replicate")
     return warp(moving, grown, offset=tuple(o - radius for o in offset))
 

@@ -25,7 +25,7 @@ from functools import cached_property
 
 from ..fields.parameters import Displacement, StationaryVelocity
 from ..fields.resize import resize_displacement
-from ..transforms.regrid import carry, carry_displacement
+from ..transforms.regrid import regrid, regrid_displacement
 from .conclude import DisplacementSolution
 from .large_motion import velocity_of
 from .prepare import PreparedPair
@@ -63,7 +63,7 @@ class Network:
 
 @dataclass(frozen=True)
 class SeenPair:
-    """Two images on a network's lattice.
+    """Two images on a network's grid.
 
     Args:
         moving, fixed: (1, 1, *grid.shape), intensities as in training; the moving one read through the affine start.
@@ -192,13 +192,13 @@ class Answer:
         return found.float()
 
     def solution(self, prepared: PreparedPair, pair: TensorPair) -> DisplacementSolution:
-        """The answer on the grid of the stored field, similarity before and after on the working lattice of `pair`."""
+        """The answer on the grid of the stored field, similarity before and after on the working grid of `pair`."""
         where, score = prepared.field_grid, prepared.choices.score
-        u = carry_displacement(self.u, self.grid, where)
-        inverse = None if self.inverse is None else carry_displacement(self.inverse, self.grid, where)
+        u = regrid_displacement(self.u, self.grid, where)
+        inverse = None if self.inverse is None else regrid_displacement(self.inverse, self.grid, where)
         before = score(pair)
         after = score(pair, lambda shape: resize_displacement(u, shape).to(pair.fixed))
-        lambda_map = carry(self.lambda_map, self.grid, where)
+        lambda_map = regrid(self.lambda_map, self.grid, where)
         notes = (*self.notes, *_worse(before, after))
         return DisplacementSolution((), (before, after), u, inverse, lambda_map, model=self.network.describe(), notes=notes)
 

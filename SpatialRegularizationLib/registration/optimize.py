@@ -15,7 +15,7 @@ from ..models.free import Free, low_resolution_lambda
 from ..models.guided import Guided
 from ..objective import Objective
 from ..transforms.diffeomorphism import displacement_of
-from ..transforms.regrid import carry, carry_displacement
+from ..transforms.regrid import regrid, regrid_displacement
 from .conclude import VelocitySolution
 from .instance import Descent, descend
 from .large_motion import initial_velocity, search_if_wanted
@@ -43,7 +43,7 @@ def optimize(prepared: PreparedPair, pair: TensorPair, initial: SpatialTransform
 
     Args:
         prepared: the pair and its settings.
-        pair: both images on the working lattice.
+        pair: both images on the working grid.
         initial: where it starts; its affine part is that of `prepared`.
     """
     velocity, notes = initial_velocity(initial, prepared.affine, prepared.grid, pair.fixed), ()
@@ -76,7 +76,7 @@ def refine(prepared: PreparedPair, pair: TensorPair, answer: Answer) -> Velocity
 
     Args:
         prepared: the pair and its settings.
-        pair: both images on the working lattice.
+        pair: both images on the working grid.
         answer: the network's.
     """
     before, grid = prepared.choices.score(pair), prepared.grid
@@ -84,8 +84,8 @@ def refine(prepared: PreparedPair, pair: TensorPair, answer: Answer) -> Velocity
     images = pair.at_level(shrink)
     lattice = level_shape(grid.shape, velocity_shrink)
     where = grid.resized(lattice)
-    velocity = carry_displacement(answer.velocity(), answer.grid, where).to(pair.fixed)
-    lambda_map = carry(answer.lambda_map, answer.grid, where).to(pair.fixed)
+    velocity = regrid_displacement(answer.velocity(), answer.grid, where).to(pair.fixed)
+    lambda_map = regrid(answer.lambda_map, answer.grid, where).to(pair.fixed)
     spacing = prepared.choices.relative_spacing(pair, lattice)
     parts, history = _refinement_steps(prepared.settings.refine_steps), []
     for number, (coarser, steps) in enumerate(parts):
@@ -104,7 +104,7 @@ def refine(prepared: PreparedPair, pair: TensorPair, answer: Answer) -> Velocity
 
 
 def _refined_at(prepared: PreparedPair, seen: Grid) -> tuple[float, float]:
-    """How much coarser than the working lattice images and velocity are: by voxel volume not coarser than what was seen."""
+    """How much coarser than the working grid images and velocity are: by voxel volume not coarser than what was seen."""
     shrink, velocity_shrink, _ = prepared.settings.levels[-1]
     edges = [math.prod(grid.spacing) ** (1 / 3) for grid in (prepared.grid, seen)]
     finest = max(1.0, min(shrink, edges[1] / edges[0]))

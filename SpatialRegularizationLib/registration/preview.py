@@ -25,7 +25,7 @@ from ..objective import Objective
 from ..transforms.diffeomorphism import displacement_of
 from .choices import ComputeChoices, threads
 from .instance import Descent, descend
-from .live import LiveAnswer, MovingAtRest
+from .interactive import InteractiveAnswer, MovingAtRest
 from .optimize import optimize
 from .prepare import PreparedPair, prepare
 from .progress import Monitor, Reporter
@@ -38,7 +38,7 @@ VOXELS = 50_000
 STEPS = 15
 """Of the descent for one answer."""
 VELOCITY_SHRINK = 2
-"""The velocity's lattice is at least so much coarser than the preview's: an integration then costs less than the likeness."""
+"""The velocity's lattice is at least so much coarser than the preview's: an integration then costs less than the similarity."""
 REACH = 10.0
 """A slider goes from 1/REACH to REACH times the value of the settings."""
 
@@ -131,7 +131,7 @@ class PairPreview:
 
     def predict(
         self, values: Mapping[str, float] | None = None, *, check: Callable[[], None] | None = None
-    ) -> LiveAnswer:
+    ) -> InteractiveAnswer:
         """The answer at other values of the prior's settings.
 
         Args:

@@ -1,6 +1,6 @@
 """One pair and one model kept at hand: every change of the condition is answered quickly.
 
-Done once: intensities, affine start, the network's lattice, what the network makes of the images before the condition comes
+Done once: intensities, affine start, the network's grid, what the network makes of the images before the condition comes
 in, and where every voxel of the fixed image lies in the moving one. Done for each condition: the rest of the network,
 integration, one interpolation of the moving image, the Jacobian determinant.
 """
@@ -21,9 +21,9 @@ from ..geometry.transform import SpatialTransform
 from ..geometry.volume import Volume
 from ..models.base import EncodingModel, Hyperparameter, Prediction, RegistrationModel, in_float32, network_precision
 from ..models.network_model import EncodedPair
-from ..transforms.regrid import carry, carry_displacement
+from ..transforms.regrid import regrid, regrid_displacement
 from .choices import ComputeChoices, threads
-from .live import LiveAnswer, MovingAtRest
+from .interactive import InteractiveAnswer, MovingAtRest
 from .network import Answer, Network, check_initial, network_of, seen_pair
 from .prepare import PreparedPair, prepare
 from .progress import Monitor, Reporter
@@ -129,7 +129,7 @@ class PairSession:
     @torch.no_grad()
     def predict(
         self, values: Mapping[str, float] | None = None, *, check: Callable[[], None] | None = None
-    ) -> LiveAnswer:
+    ) -> InteractiveAnswer:
         """The answer at one condition.
 
         Folds are counted, not removed: `save` gives the finished registration.
@@ -151,8 +151,8 @@ class PairSession:
             answer = Answer(network, prediction, self._seen.grid)
             u = answer.u
             check()
-            u = carry_displacement(u, answer.grid, self.grid)
-            lambda_map = carry(answer.lambda_map, answer.grid, self.grid)
+            u = regrid_displacement(u, answer.grid, self.grid)
+            lambda_map = regrid(answer.lambda_map, answer.grid, self.grid)
             check()
             found = self._rest.answer(u, lambda_map, check)
         return replace(found, figures=found.figures | {"seconds": time.perf_counter() - start})

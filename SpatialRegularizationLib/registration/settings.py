@@ -68,7 +68,7 @@ class RegistrationSettings:
         None, 0.05, 50.0, "mm", "voxel spacing to work at; default: that of the fixed image", step=0.1
     )
     max_voxels: int = integer(
-        12_000_000, 1000, 500_000_000, "voxels", "working lattice is coarsened to stay below this"
+        12_000_000, 1000, 500_000_000, "voxels", "working grid is coarsened to stay below this"
     )
     intensity: str = choice(
         "percentile", ("percentile", "ct", "none"), "intensity preparation: robust percentiles, a CT window, or none"

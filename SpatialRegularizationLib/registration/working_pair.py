@@ -1,6 +1,6 @@
 """From two volumes in patient space to two tensors on one lattice: the door into voxels.
 
-The fixed image is brought onto the working lattice. The moving image is read once through the affine start onto a lattice
+The fixed image is brought onto the working grid. The moving image is read once through the affine start onto a lattice
 with the same voxels that reaches as far beyond the fixed field of view as the moving image does (at most `MARGIN_MM`), so
 that anatomy outside of the fixed field of view can still move in.
 """
@@ -35,12 +35,12 @@ def working_pair(
     device: torch.device,
     dtype: torch.dtype,
 ) -> TensorPair:
-    """Both prepared images on the working lattice.
+    """Both prepared images on the working grid.
 
     Args:
         images: fixed and moving, intensities prepared, (1, i, j, k) float.
         masks: of each, on its image's grid, or None.
-        grid: working lattice, same end voxels as the fixed grid.
+        grid: working grid, same end voxels as the fixed grid.
         affine: B, 4x4 LPS mm, fixed to moving.
         device, dtype: of the result.
     """
@@ -62,7 +62,7 @@ def working_pair(
 
 
 def _grown(grid: Grid, moving: Grid, affine: np.ndarray) -> tuple[Grid, tuple[int, ...]]:
-    """The working lattice extended to where the moving image has data, and where voxel 0 of the original lies in it."""
+    """The working grid extended to where the moving image has data, and where voxel 0 of the original lies in it."""
     ends = [(0, n - 1) for n in moving.shape]
     corners = moving.index_to_point(np.array(list(itertools.product(*ends))))
     back = np.linalg.inv(affine)
@@ -107,11 +107,11 @@ class TensorPair:
 
     Args:
         fixed: (1, C, *s).
-        moving: (1, C, *t); may reach beyond the fixed lattice.
+        moving: (1, C, *t); may reach beyond the fixed grid.
         offset: where fixed voxel 0 lies in the moving lattice, voxels along each axis.
         mask: (1, 1, *s), 1 where the similarity counts; None: everywhere.
         moving_mask: (1, 1, *t), the same for the moving image, asked where a fixed voxel has been carried to.
-        extent: length of the fixed lattice between its end voxels along each axis, in any unit; None: cubic voxels.
+        extent: length of the fixed grid between its end voxels along each axis, in any unit; None: cubic voxels.
     """
 
     fixed: Tensor

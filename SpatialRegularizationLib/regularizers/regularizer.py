@@ -12,4 +12,4 @@ class Regularizer(ABC):
 
     @abstractmethod
     def __call__(self, u: Tensor, lambda_map: Tensor | float) -> Tensor:
-        """R ≥ 0 of a displacement or velocity u (N, d, *s) in voxels, linear in λ (N, 1, *s): a scalar, a mean over the voxels."""
+        """R ≥ 0 of a displacement or velocity u (N, d, *s) in voxels, linear in λ (N, 1, *s): a mean over the voxels."""

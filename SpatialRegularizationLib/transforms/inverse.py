@@ -15,7 +15,7 @@ from ..fields.lengths import lengths
 from ..fields.sampling import sample_linear
 from ..geometry.displacement import DisplacementField
 from ..geometry.transform import SpatialTransform
-from .mapping import LatticeMap, as_points, displacement_at, displacement_gradient_at, transform_points
+from .mapping import GridMap, as_points, displacement_at, displacement_gradient_at, transform_points
 
 NEWTON_SHARE = 0.01
 """Once fewer voxels than this share are open, Newton's method finishes them."""
@@ -96,7 +96,7 @@ def invert_displacement(
     field = DisplacementField(vectors, field.grid)
     u = field.to_voxels()
     linear = torch.from_numpy(field.grid.affine[:3, :3]).to(torch.float32)
-    identity = LatticeMap.of(SpatialTransform(), field.grid, np.linalg.inv(field.grid.affine))
+    identity = GridMap.of(SpatialTransform(), field.grid, np.linalg.inv(field.grid.affine))
     out = torch.empty_like(vectors)
     worst = 0.0
     for planes in identity.slabs():

@@ -103,7 +103,7 @@ def _corners(field: DisplacementField, index: np.ndarray, *, differentiate: int 
 
 
 @dataclass(frozen=True)
-class LatticeMap:
+class GridMap:
     """p ↦ T p + Q d(S p) for the indices of an output lattice, evaluated in slabs of its first axis.
 
     Args:
@@ -123,7 +123,7 @@ class LatticeMap:
     rest: tuple[Link, ...] = ()
 
     @classmethod
-    def of(cls, transform: SpatialTransform, grid: Grid, target: np.ndarray) -> LatticeMap:
+    def of(cls, transform: SpatialTransform, grid: Grid, target: np.ndarray) -> GridMap:
         """φ of the voxel centers of `grid`, then the affine map `target` (4x4, LPS mm to wanted coordinates)."""
         first, *others = transform.parts
         stops = [np.eye(4)] * len(others) + [target]

@@ -1,4 +1,4 @@
-"""Fields from one lattice to another of the same patient space: from a network's lattice onto that of the fixed image.
+"""Fields from one lattice to another of the same patient space: from a network's grid onto that of the fixed image.
 
 With S the index-to-millimeter matrix of the source and T that of the target, the position of target voxel q is p = S⁻¹ T q, and
 
@@ -22,7 +22,7 @@ ALIGNED_VOXELS = 1e-3
 """Axes count as aligned where the tilt moves no voxel of the target by more than this, in source voxels."""
 
 
-def carry(values: Tensor, source: Grid, target: Grid) -> Tensor:
+def regrid(values: Tensor, source: Grid, target: Grid) -> Tensor:
     """A scalar field (or several) on another lattice.
 
     Args:
@@ -43,10 +43,10 @@ def carry(values: Tensor, source: Grid, target: Grid) -> Tensor:
     return interpolate_axes(turned, starts, steps, target.shape).contiguous()
 
 
-def carry_displacement(u: Tensor, source: Grid, target: Grid) -> Tensor:
+def regrid_displacement(u: Tensor, source: Grid, target: Grid) -> Tensor:
     """A displacement (or velocity) in voxels of `source` on another lattice, in voxels of `target`: (1, 3, *target.shape)."""
     linear = (np.linalg.inv(target.affine) @ source.affine)[:3, :3]
-    carried = carry(u, source, target)
+    carried = regrid(u, source, target)
     if np.allclose(linear, np.eye(3), rtol=0, atol=1e-9):
         return carried
     return torch.einsum("rc,ncijk->nrijk", torch.from_numpy(linear).to(carried), carried)

@@ -14,7 +14,7 @@ from ..geometry.volume import Volume
 from .inverse import invert as invert
 from .inverse import invert_displacement as invert_displacement
 from .inverse import invert_points as invert_points
-from .mapping import LatticeMap, affine_coordinates
+from .mapping import GridMap, affine_coordinates
 from .mapping import transform_points as transform_points
 
 
@@ -40,12 +40,12 @@ def resample(
     image = volume.data.detach().cpu()
     if not nearest and image.dtype not in (torch.float32, torch.float64):
         image = image.to(torch.float32)
-    pull = LatticeMap.of(transform or SpatialTransform(), grid, np.linalg.inv(volume.grid.affine))
+    pull = GridMap.of(transform or SpatialTransform(), grid, np.linalg.inv(volume.grid.affine))
     out = _pulled(image, pull, nearest=nearest, fill=fill)
     return Volume(out.to(volume.data.device), grid)
 
 
-def resample_lattice(data: Tensor, pull: np.ndarray, shape: tuple[int, ...], *, nearest: bool, fill: float) -> Tensor:
+def resample_array(data: Tensor, pull: np.ndarray, shape: tuple[int, ...], *, nearest: bool, fill: float) -> Tensor:
     """Values (C, i, j, k) at the voxels of another lattice, slab by slab: (C, *shape).
 
     Args:
@@ -55,7 +55,7 @@ def resample_lattice(data: Tensor, pull: np.ndarray, shape: tuple[int, ...], *, 
         nearest: nearest voxel instead of linear interpolation.
         fill: value outside.
     """
-    return _pulled(data, LatticeMap(shape, pull, np.eye(3), np.eye(4), None), nearest=nearest, fill=fill)
+    return _pulled(data, GridMap(shape, pull, np.eye(3), np.eye(4), None), nearest=nearest, fill=fill)
 
 
 def resample_labels(volume: Volume, transform: SpatialTransform | None, grid: Grid) -> Volume:
@@ -75,7 +75,7 @@ def resample_labels_linear(volume: Volume, transform: SpatialTransform | None, g
         grid: where to compute the result.
     """
     labels = volume.data[0].detach().cpu()
-    pull = LatticeMap.of(transform or SpatialTransform(), grid, np.linalg.inv(volume.grid.affine))
+    pull = GridMap.of(transform or SpatialTransform(), grid, np.linalg.inv(volume.grid.affine))
     out = torch.empty(1, *grid.shape, dtype=labels.dtype)
     for planes in pull.slabs():
         out[0, planes] = _heaviest_label(labels, pull.coordinates(planes))
@@ -84,7 +84,7 @@ def resample_labels_linear(volume: Volume, transform: SpatialTransform | None, g
 
 def total_displacement(transform: SpatialTransform, grid: Grid) -> DisplacementField:
     """φ(x) - x on a grid, affine part included, float32 mm LPS."""
-    total = LatticeMap.of(transform, grid, np.eye(4))
+    total = GridMap.of(transform, grid, np.eye(4))
     out = torch.empty(3, *grid.shape)
     for planes in total.slabs():
         out[:, planes] = (total.coordinates(planes) - affine_coordinates(grid.affine, grid.shape, planes)).float()
@@ -93,7 +93,7 @@ def total_displacement(transform: SpatialTransform, grid: Grid) -> DisplacementF
 
 def compose(outer: SpatialTransform, inner: SpatialTransform, grid: Grid) -> DisplacementField:
     """outer(inner(x)) - x on a grid, float32 mm LPS; `inner` acts first."""
-    first = LatticeMap.of(inner, grid, np.eye(4))
+    first = GridMap.of(inner, grid, np.eye(4))
     out = torch.empty(3, *grid.shape)
     for planes in first.slabs():
         points = first.coordinates(planes)
@@ -103,7 +103,7 @@ def compose(outer: SpatialTransform, inner: SpatialTransform, grid: Grid) -> Dis
     return DisplacementField(out, grid)
 
 
-def _pulled(image: Tensor, pull: LatticeMap, *, nearest: bool, fill: float) -> Tensor:
+def _pulled(image: Tensor, pull: GridMap, *, nearest: bool, fill: float) -> Tensor:
     sampler = sample_nearest if nearest else sample_linear
     out = torch.empty(image.shape[0], *pull.shape, dtype=image.dtype)
     for planes in pull.slabs():

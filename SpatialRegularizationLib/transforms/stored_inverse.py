@@ -30,7 +30,7 @@ from ..geometry.displacement import DisplacementField
 from ..geometry.grid import Grid
 from ..geometry.transform import SpatialTransform
 from .diffeomorphism import corrected_inverse
-from .mapping import POINTS_PER_SLAB, LatticeMap
+from .mapping import POINTS_PER_SLAB, GridMap
 
 RAMP = 1.6
 """Width of the collar as a multiple of the displacement that is led to zero in it: its slope stays below 3/4."""
@@ -121,7 +121,7 @@ def round_trip(inverse: StoredInverse, u: Tensor, where: Grid, fixed: Grid) -> t
         fixed: grid of the fixed image.
     """
     linear = torch.from_numpy(where.affine[:3, :3]).to(u)
-    lattice = LatticeMap.of(SpatialTransform(), fixed, np.linalg.inv(where.affine))
+    lattice = GridMap.of(SpatialTransform(), fixed, np.linalg.inv(where.affine))
     found = torch.empty(fixed.shape)
     for planes in lattice.slabs():
         x = lattice.coordinates(planes).to(u)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
-import math
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, dataclass, field
 from typing import Any
+
+from ..declaration import built, check_fields, integer, is_number, number
 
 NOT_A_MEDICAL_DEVICE = "For research. Not a medical device: not reviewed or approved for diagnosis or treatment by anyone."
 
@@ -29,6 +29,9 @@ class DataSource:
     source: str = ""
     citation: str = ""
 
+    def __post_init__(self) -> None:
+        check_fields(self, "a data set's ")
+
 
 @dataclass(frozen=True)
 class TrainingRecord:
@@ -45,16 +48,15 @@ class TrainingRecord:
 
     command: str
     settings: Mapping[str, Any]
-    seconds: float
+    seconds: float = number(MISSING, 0.0, 1e12, "s", "that it took")
     steps: int | None = None
     machine: str = ""
     curves: Mapping[str, tuple[float | None, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if not _is_number(self.seconds) or self.seconds < 0:
-            raise ValueError(f"The seconds of a training must be a number of at least 0, got {self.seconds!r}.")
+        check_fields(self, "the training's ")
         for name, values in self.curves.items():
-            if not isinstance(values, list | tuple) or not all(v is None or _is_number(v) for v in values):
+            if not isinstance(values, list | tuple) or not all(v is None or is_number(v) for v in values):
                 raise ValueError(f"The curve {name} of a training must be a list of finite numbers (or null), got {values!r}.")
         lengths = {name: len(values) for name, values in self.curves.items()}
         if len(set(lengths.values())) > 1:
@@ -73,15 +75,14 @@ class StudyRecord:
     """
 
     name: str
-    pairs: int
+    pairs: int = integer(MISSING, 1, 10**9, "", "how many")
     methods: Mapping[str, Mapping[str, Mapping[str, float | None]]]
 
     def __post_init__(self) -> None:
-        if not isinstance(self.pairs, int) or isinstance(self.pairs, bool) or self.pairs < 1:
-            raise ValueError(f"The pairs of study {self.name} must be a positive whole number, got {self.pairs!r}.")
+        check_fields(self, f"study {self.name}: ")
         for method, figures in self.methods.items():
             for figure, numbers in (figures if isinstance(figures, Mapping) else {"": figures}).items():
-                whole = isinstance(numbers, Mapping) and all(v is None or _is_number(v) for v in numbers.values())
+                whole = isinstance(numbers, Mapping) and all(v is None or is_number(v) for v in numbers.values())
                 if not whole or "mean" not in numbers:
                     raise ValueError(
                         f'Study {self.name} must hold {{"mean": …, "sd": …}} for each figure of {method}, got '
@@ -114,51 +115,12 @@ def study_record(values: Any, sha256: str = "") -> StudyRecord:
     return record
 
 
-def built(cls: type, values: Any, what: str = "it") -> Any:
-    """A dataclass of cards from plain values.
-
-    Args:
-        cls: the dataclass; its fields are texts, numbers, lists or mappings.
-        values: what a JSON file holds.
-        what: name of this part in messages.
-
-    Raises:
-        ValueError: no object, an unknown or missing entry (the nearest is suggested), or a value that cannot be.
-    """
-    if not isinstance(values, Mapping):
-        raise ValueError(f"{what} is not a JSON object")
-    known = {f.name: f for f in fields(cls)}
-    for name in values:
-        if name not in known:
-            near = difflib.get_close_matches(str(name), known, n=1)
-            raise ValueError(f"{what} has an unknown entry {name!r}" + (f", did you mean {near[0]!r}?" if near else ""))
-    for name, entry in known.items():
-        if name not in values:
-            if entry.default is MISSING and entry.default_factory is MISSING:
-                raise ValueError(f"{_owner(what)} entry {name!r} is missing")
-        elif entry.type == "str" and not isinstance(values[name], str):
-            raise ValueError(f"{_owner(what)} entry {name!r} must be a text")
-        elif str(entry.type).startswith("Mapping") and not isinstance(values[name], Mapping):
-            raise ValueError(f"{_owner(what)} entry {name!r} must be a JSON object")
-        elif str(entry.type).startswith("tuple") and not isinstance(values[name], list | tuple):
-            raise ValueError(f"{_owner(what)} entry {name!r} must be a list")
-    return cls(**values)
-
-
 def built_each(cls: type, values: Any, what: str) -> tuple[Any, ...]:
-    """`built` for each entry of a list.
+    """A dataclass of each entry of a list.
 
     Raises:
-        ValueError: no list, or as `built`.
+        ValueError: no list, or as `declaration.built`.
     """
     if not isinstance(values, list | tuple):
-        raise ValueError(f"{what} must be a list")
-    return tuple(value if isinstance(value, cls) else built(cls, value, f"{what} {n}") for n, value in enumerate(values, 1))
-
-
-def _owner(what: str) -> str:
-    return "its" if what == "it" else f"{what}:"
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+        raise ValueError(f"{what} must be a list, got {values!r}.")
+    return tuple(built(cls, value, f"{what} {n}") for n, value in enumerate(values, 1))

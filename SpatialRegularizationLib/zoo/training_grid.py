@@ -90,7 +90,7 @@ def letters_of(grid: Grid) -> str:
 
 
 def _turned(grid: Grid, orientation: str) -> tuple[Grid, list[str]]:
-    """The fixed lattice with axes in the training's order and direction."""
+    """The fixed grid with axes in the training's order and direction."""
     if not orientation:
         return grid, []
     wanted = [_AXES[letter] for letter in orientation]

@@ -57,7 +57,7 @@ def test_every_voxel_of_the_fixed_image_comes_back_as_reported(tmp_path: Path, s
     assert largest - missed.max() < 5e-3
     assert abs(np.percentile(missed, 99) - most) < 1e-2
     left = ~grid.contains(there @ np.linalg.inv(physical.affine())[:3, :3].T + np.linalg.inv(physical.affine())[:3, 3])
-    assert left.any()  # points that the old inverse, on the fixed lattice, knew nothing of
+    assert left.any()  # points that the old inverse, on the fixed grid, knew nothing of
 
 
 def test_the_library_reads_its_own_inverse_as_simpleitk_does(tmp_path: Path) -> None:

@@ -14,11 +14,11 @@ from ..fields.sampling import sample_linear
 from ..geometry.grid import Grid
 from ..geometry.transform import SpatialTransform
 from ..geometry.volume import Volume
-from ..transforms.mapping import LatticeMap
+from ..transforms.mapping import GridMap
 
 
 @dataclass(frozen=True)
-class LiveAnswer:
+class InteractiveAnswer:
     """What one condition gives, on the grid of its session, float32 on the CPU.
 
     Args:
@@ -48,7 +48,7 @@ class MovingAtRest:
 
     def __init__(self, moving: Volume, grid: Grid, affine: np.ndarray, device: torch.device) -> None:
         to_index = np.linalg.inv(moving.grid.affine)
-        rest = LatticeMap.of(SpatialTransform(affine), grid, to_index)
+        rest = GridMap.of(SpatialTransform(affine), grid, to_index)
         self._positions = torch.empty(1, 3, *grid.shape, device=device)
         for planes in rest.slabs():
             self._positions[0, :, planes] = rest.coordinates(planes).to(self._positions)
@@ -58,7 +58,7 @@ class MovingAtRest:
         self._outside = min(0.0, float(moving.data.min()))
 
     @torch.no_grad()
-    def answer(self, u: Tensor, lambda_map: Tensor, check: Callable[[], None]) -> LiveAnswer:
+    def answer(self, u: Tensor, lambda_map: Tensor, check: Callable[[], None]) -> InteractiveAnswer:
         """What a displacement shows.
 
         Args:
@@ -73,7 +73,7 @@ class MovingAtRest:
         jacobian = jacobian_determinant(u)
         d = torch.einsum("rc,ncijk->nrijk", self._to_mm, u)
         figures = _figures(d, lambda_map, jacobian)
-        return LiveAnswer(d[0].cpu(), lambda_map[0].cpu(), jacobian[0].cpu(), warped[0].cpu(), figures)
+        return InteractiveAnswer(d[0].cpu(), lambda_map[0].cpu(), jacobian[0].cpu(), warped[0].cpu(), figures)
 
 
 def _figures(d: Tensor, lambda_map: Tensor, jacobian: Tensor) -> dict[str, float]:
