@@ -14,8 +14,9 @@ from dataclasses import MISSING, field, fields
 from typing import Any
 
 LARGEST = 1.7976931348623157e308
-KINDS = {"str": (str, "a text"), "bool": (bool, "true or false"), "Mapping": (Mapping, "names with values")}
-"""How the annotation of a field starts → what it must be, and in words."""
+KINDS = {"str": "a text", "bool": "true or false", "int": "a whole number", "float": "a number", "Mapping": "names with values",
+         "tuple": "a list"}  # fmt: skip
+"""How the annotation of a field starts → what it must be, in words."""
 
 
 def choice(default: str, choices: tuple[str, ...], text: str) -> Any:
@@ -62,6 +63,11 @@ def entry(default: Any, text: str, *, unit: str = "", check: Callable[[str, Any]
     """
     rules = {"help": text, "unit": unit} | ({} if check is None else {"check": check})
     return field(default=default, metadata=rules)
+
+
+def parts(cls: type, text: str) -> Any:
+    """A field that is another settings dataclass, or names and values for one; None where it is left out."""
+    return field(default=None, metadata={"parts": cls, "help": text, "unit": ""})
 
 
 def offers(**families: Sequence[type]) -> Callable[[type], type]:
@@ -115,14 +121,14 @@ def check_fields(settings: Any, prefix: str = "") -> None:
 
     Args:
         settings: whose fields declare themselves.
-        prefix: before their names in messages, as "synthesis.".
+        prefix: before their names in messages, as "synthesis." or "an aim's ".
 
     Raises:
         ValueError: a field outside its range or choices; one sentence.
     """
-    check_kinds(settings)
+    check_kinds(settings, prefix)
     for f in fields(settings):
-        found = checked(prefix + f.name, getattr(settings, f.name), f.metadata, None if f.default is MISSING else f.default)
+        found = checked(prefix + f.name, getattr(settings, f.name), f.metadata, f.default)
         object.__setattr__(settings, f.name, found)
 
 
@@ -144,7 +150,32 @@ def checked(name: str, given: Any, rules: Mapping[str, Any], default: Any = None
         if not isinstance(given, (str, os.PathLike)):
             raise ValueError(f"{name} must be a path, got {given!r}.")
         return str(given)
+    if "parts" in rules:
+        return built(rules["parts"], given, name)
     return rules["check"](name, given) if "check" in rules else given
+
+
+def built(cls: type, given: Any, what: str) -> Any:
+    """A dataclass from names and values, as files hold them.
+
+    Args:
+        cls: whose fields are the names; it checks their values itself.
+        given: the values; one that is a `cls` already stays.
+        what: how to call it in messages, "an aim".
+
+    Raises:
+        ValueError: no names with values, an unknown name (the nearest is suggested), a missing one, or as `cls`.
+    """
+    if isinstance(given, cls):
+        return given
+    known = [f.name for f in fields(cls)]
+    if not isinstance(given, Mapping):
+        raise ValueError(f"{what} must be an object with {', '.join(known[:4])}{', …' * (len(known) > 4)}, got {given!r}.")
+    refuse_unknown(given, known, f"entry of {what}")
+    missing = [f.name for f in fields(cls) if f.default is MISSING and f.default_factory is MISSING and f.name not in given]
+    if missing:
+        raise ValueError(f"The entry {missing[0]!r} of {what} is missing.")
+    return cls(**given)
 
 
 def checked_choice(name: str, given: Any, choices: tuple[str, ...]) -> str:
@@ -180,22 +211,27 @@ def is_number(given: Any) -> bool:
     return not isinstance(given, bool) and isinstance(given, int | float) and abs(given) <= LARGEST
 
 
-def check_kinds(settings: Any, what: str = "") -> None:
-    """Refuses fields of a dataclass that shall be texts, flags or mappings and are something else.
+def check_kinds(settings: Any, prefix: str = "") -> None:
+    """Refuses fields of a dataclass that shall be texts, flags, numbers, lists or mappings and are something else.
 
     Args:
-        settings: whose annotations say what its fields are; fields with choices, a range or a path are checked elsewhere.
-        what: whose field it is, for the message.
+        settings: whose annotations say what its fields are; fields with rules of their own are checked by these.
+        prefix: before their names in messages.
 
     Raises:
         ValueError: for the first such field.
     """
     for f in fields(settings):
-        given, kind = getattr(settings, f.name), str(f.type).removesuffix(" | None")
-        allowed, words = next((rule for start, rule in KINDS.items() if kind.startswith(start)), (object, ""))
+        given, kind = getattr(settings, f.name), next((start for start in KINDS if str(f.type).startswith(start)), "")
         absent = given is None and str(f.type).endswith("| None")
-        if not absent and not isinstance(given, allowed) and not {"choices", "path", "range"} & set(f.metadata):
-            raise ValueError(f"{f.name}{what} must be {words}, got {given!r}.")
+        if kind and not absent and not _is_of_kind(given, kind) and not {"choices", "path", "range", "check"} & set(f.metadata):
+            raise ValueError(f"{prefix}{f.name} must be {KINDS[kind]}, got {given!r}.")
+
+
+def _is_of_kind(given: Any, kind: str) -> bool:
+    if kind in ("int", "float"):
+        return is_number(given) and (kind == "float" or isinstance(given, int))
+    return isinstance(given, {"str": str, "bool": bool, "Mapping": Mapping, "tuple": (list, tuple)}[kind])
 
 
 def nearest(name: Any, known: Iterable[str], *, cutoff: float = 0.6) -> str | None:

@@ -36,7 +36,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "images": {"geometry", "transforms"},
     "measures": SPACE | {"similarity"},
     "io": SPACE,
-    "zoo": {"declaration", "geometry", "models", "networks", "io"},
+    "zoo": {"declaration", "geometry", "priors", "models", "networks", "io"},
     "phantoms": {"geometry", "fields", "integrators", "transforms", "zoo"},
     "registration": FACTORS | SPACE | {"declaration", "objective", "models", "measures", "zoo"},
     "report": SPACE | {"measures", "io", "registration"},

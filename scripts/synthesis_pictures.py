@@ -49,7 +49,7 @@ def main() -> int:
     settings = TrainingSettings.from_file(ROOT / "scripts" / "configs" / "head_any_beta.yaml").synthesis
     maps = listed_maps(options.heads) if options.heads else phantom_maps()
     if options.heads is None:
-        settings = SynthesisSettings.of({"anatomy": PHANTOM_ANATOMY})
+        settings = SynthesisSettings(anatomy=PHANTOM_ANATOMY)
     tiles = head_tiles(maps, settings, options.seed, 8) + shape_tiles(options.seed, 4)
     options.out.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(options.out, ".png") as temporary:
@@ -64,7 +64,7 @@ def listed_maps(folder: Path) -> list[torch.Tensor]:
 
 
 def phantom_maps() -> list[torch.Tensor]:
-    """Two synthetic people on the fixed lattice of the demo, axes LPS."""
+    """Two synthetic people on the fixed grid of the demo, axes LPS."""
     pairs = [two_subjects((96, 112, 96), seed=seed) for seed in range(2)]
     return [pair.fixed_labels.data[None].long().flip(2, 3) for pair in pairs]
 

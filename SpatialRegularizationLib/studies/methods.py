@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ..declaration import refuse_unknown
+from ..declaration import refuse_unknown, suggestion
 from ..registration.presets import PRESETS, preset_settings
 from ..registration.settings import RegistrationSettings, setting_names
 from ..zoo.card import sha256_of
@@ -82,7 +81,7 @@ def read_methods(values: Any, baselines: Baselines) -> tuple[Method, ...]:
             "methods must be a list with at least one preset, model or baseline, such as [brain-mri, {model: head-any-beta}], "
             f"got {values!r}."
         )
-    methods = tuple(_method(value, baselines) for value in values)
+    methods = tuple(value if isinstance(value, Method) else _method(value, baselines) for value in values)
     names = [START, *(method.name for method in methods)]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice:
@@ -156,11 +155,7 @@ def _known(baselines: Baselines) -> dict[str, list[str]]:
 
 
 def _unknown(name: str, names: Iterable[str], what: str) -> str:
-    names = list(names)
-    near = difflib.get_close_matches(name.lower().replace("_", "-"), names, n=1, cutoff=0.5)
-    near = near or difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]!r}?" if near else f"choose from {', '.join(names) or 'none (there is none)'}."
-    return f"Unknown {what} {name!r}; {hint}"
+    return f"Unknown {what} {name!r}; {suggestion(name, list(names) or ['none (there is none)'])}"
 
 
 def _table(value: Mapping[str, Any], key: str) -> dict[str, Any]:

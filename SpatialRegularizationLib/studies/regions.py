@@ -1,63 +1,57 @@
-"""Parts of the anatomy in which the weight map λ is averaged: labels as they are, their inside, or a rim along their border."""
+"""Find parts of the anatomy in which the weight map λ is averaged: labels as they are, their inside, or a rim of their border."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass
 from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
 
-from ..declaration import checked_choice, is_number, refuse_unknown
+from ..declaration import built, check_fields, checked_number, choice, entry
 
-PARTS = ("whole", "inside", "border")
-KEYS = ("labels", "part", "width_mm")
+
+def _checked_labels(name: str, given: Any) -> tuple[int, ...]:
+    labels = (given,) if isinstance(given, int) else given
+    whole = isinstance(labels, list | tuple) and all(isinstance(n, int) and not isinstance(n, bool) for n in labels)
+    if not whole or not labels:
+        raise ValueError(f"{name} must be a list of labels, whole numbers, got {given!r}; or {{labels: [...], part: ...}}.")
+    return tuple(labels)
+
+
+def _checked_width(name: str, given: Any) -> float:
+    """As it is written, 3 or 3.0, because the names of kept measurements depend on it."""
+    checked_number(name, given, {"range": (0.001, 100.0), "unit": "mm", "kind": float})
+    return given
 
 
 @dataclass(frozen=True)
 class Region:
-    """A named part of the fixed image.
+    """A named part of the fixed image: "inside" is farther than `width_mm` from everything else, "border" is within `width_mm` of
+    the border, on both of its sides.
 
     Args:
         name: in figures (`lambda_mean_<name>`) and tables.
-        labels: numbers of the fixed label map; 0 is what has no label.
-        part: "whole"; "inside": farther than `width_mm` from everything else; "border": within `width_mm` of the border, on
-            both of its sides.
-        width_mm: see `part`.
     """
 
     name: str
-    labels: tuple[int, ...]
-    part: str = "whole"
-    width_mm: float = 3.0
+    labels: tuple[int, ...] = entry(MISSING, "numbers of the fixed label map; 0 is what has no label", check=_checked_labels)
+    part: str = choice("whole", ("whole", "inside", "border"), "of the labels")
+    width_mm: float = entry(3.0, "of the border", unit="mm", check=_checked_width)
 
     def __post_init__(self) -> None:
-        numbers = all(isinstance(n, int) and not isinstance(n, bool) for n in self.labels)
-        if not self.labels or not numbers:
-            raise ValueError(f"The region {self.name!r} needs whole numbers of labels, got {self.labels!r}.")
-        checked_choice(f"part of the region {self.name!r}", self.part, PARTS)
-        width = self.width_mm
-        if not is_number(width) or not 0 < width <= 100:
-            raise ValueError(f"width_mm of the region {self.name!r} must be above 0, up to 100 mm, got {width!r}.")
+        check_fields(self, f"regions.{self.name}: ")
 
     @classmethod
     def of(cls, name: str, value: Any) -> Region:
-        """From a list of labels, or an object with `KEYS`, as a study file holds it.
+        """From a list of labels, or an object with labels, part and width_mm, as a study file holds it.
 
         Raises:
             ValueError: it is neither, or a value that cannot be.
         """
-        if isinstance(value, Mapping):
-            refuse_unknown(value, KEYS, f"key of the region {name!r}")
-            entries = {key: value[key] for key in KEYS[1:] if key in value}
-            value = value.get("labels")
-        else:
-            entries = {}
-        labels = [value] if isinstance(value, int) else value
-        if not isinstance(labels, list | tuple):
-            raise ValueError(f"The region {name!r} must be a list of labels, or {{labels: [...], part: ...}}, got {value!r}.")
-        return cls(name, tuple(labels), **entries)
+        entries = value if isinstance(value, Mapping) else {"labels": value}
+        return built(cls, {**entries, "name": name}, f"the region {name!r}")
 
     @property
     def key(self) -> str:

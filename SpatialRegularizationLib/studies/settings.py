@@ -1,12 +1,12 @@
-"""Everything that can be chosen about a study: one frozen value, as a study file holds it."""
+"""Declare the settings of a study, as a study file holds them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from typing import Any
 
-from ..declaration import checked_choice, checked_number, choice, integer, number, refuse_unknown
+from ..declaration import built, check_fields, choice, entry, integer, number, refuse_unknown
 from .aims import Aim
 from .baselines import Baselines
 from .methods import START, Method, read_methods
@@ -16,12 +16,40 @@ FILES = ("pairs", "images", "out", "baselines", "baseline_python")
 """Settings that are paths; in a file they are relative to it."""
 
 
-def _text(text: str) -> Any:
-    return field(default=None, metadata={"text": True, "help": text, "unit": ""})
+def _checked_labels(name: str, given: Any) -> dict[str, int]:
+    """Name → number; a list names labels by their numbers."""
+    entries = list(given.items()) if isinstance(given, Mapping) else None
+    if entries is None and isinstance(given, list | tuple):
+        entries = [(str(number), number) for number in given]
+    if entries is None or not all(isinstance(n, int) and not isinstance(n, bool) and n > 0 for _, n in entries):
+        raise ValueError(f"{name} must be a list of numbers above 0, or {{name: number}}, got {given!r}.")
+    if len({number for _, number in entries}) < len(entries):
+        raise ValueError(f"{name} must name each number once, got {given!r}.")
+    return {str(word): number for word, number in entries}
 
 
-def _value(text: str) -> Any:
-    return field(default=(), metadata={"help": text, "unit": ""})
+def _checked_regions(name: str, given: Any) -> tuple[Region, ...]:
+    if isinstance(given, tuple) and all(isinstance(region, Region) for region in given):
+        return given
+    if not isinstance(given, Mapping):
+        raise ValueError(f"{name} must hold names with values, got {given!r}.")
+    return tuple(Region.of(str(word), value) for word, value in given.items())
+
+
+def _checked_aims(name: str, given: Any) -> tuple[Aim, ...]:
+    return tuple(built(Aim, value, "an aim") for value in _listed(name, given, "aims, {figure, method, ...}"))
+
+
+def _checked_sweeps(name: str, given: Any) -> tuple[str, ...]:
+    if not all(isinstance(folder, str) for folder in _listed(name, given, "folders")):
+        raise ValueError(f"{name} must be a list of folders, got {given!r}.")
+    return tuple(given)
+
+
+def _listed(name: str, given: Any, what: str) -> Sequence[Any]:
+    if not isinstance(given, list | tuple):
+        raise ValueError(f"{name} must be a list of {what}, got {given!r}.")
+    return given
 
 
 @dataclass(frozen=True)
@@ -32,44 +60,52 @@ class StudySettings:
         ValueError: a field outside its range or choices, or fields that do not go together; one sentence.
     """
 
-    methods: tuple[Method, ...] = _value("presets, models and baselines; names, or {name, preset | model | baseline, …}")
-    title: str | None = _text("heading of the report")
-    out: str | None = _text("folder of the results")
-    pairs: str | None = _text("list of the pairs (.csv or .json), as for register --batch")
-    images: str | None = _text("list of images (.csv or .json) of which random pairs are drawn")
+    methods: tuple[Method, ...] = entry((), "presets, models and baselines; names, or {name, preset | model | baseline, …}")
+    title: str | None = entry(None, "heading of the report")
+    out: str | None = entry(None, "folder of the results")
+    pairs: str | None = entry(None, "list of the pairs (.csv or .json), as for register --batch")
+    images: str | None = entry(None, "list of images (.csv or .json) of which random pairs are drawn")
     random_pairs: int = integer(100, 1, 1_000_000, "pairs", "how many random ordered pairs of different images are drawn")
     seed: int = integer(0, 0, 2**31 - 1, "", "seed of the random pairs")
     affine: str = choice(
         "affine", ("none", "center", "rigid", "affine"), "alignment that all methods start from, found once for each pair"
     )
-    labels: Mapping[str, int] = _value("labels that are scored: [1, 2] or {anterior: 1, posterior: 2}; default: all")
+    labels: Mapping[str, int] = entry(
+        (), "labels that are scored: [1, 2] or {anterior: 1, posterior: 2}; default: all", check=_checked_labels
+    )
     other_labels: str = choice("refuse", ("refuse", "ignore"), "what to do with a label map that holds other labels than these")
     label_warping: str = choice(
         "linear", ("linear", "nearest"), "how labels are carried: the largest linear share wins, or the nearest voxel"
     )
-    regions: tuple[Region, ...] = _value("where the weight is averaged: {name: [labels] or {labels, part, width_mm}}")
-    reference: str | None = _text("method that all others are compared with; default: the first one")
-    aims: tuple[Aim, ...] = _value("what must be reached: {figure, method, …}")
-    sweeps: tuple[str, ...] = _value("folders of `spatialreg sweep`, shown in the report")
+    regions: tuple[Region, ...] = entry(
+        (), "where the weight is averaged: {name: [labels] or {labels, part, width_mm}}", check=_checked_regions
+    )
+    reference: str | None = entry(None, "method that all others are compared with; default: the first one")
+    aims: tuple[Aim, ...] = entry((), "what must be reached: {figure, method, …}", check=_checked_aims)
+    sweeps: tuple[str, ...] = entry((), "folders of `spatialreg sweep`, shown in the report", check=_checked_sweeps)
     pictures: int = integer(2, 0, 100, "pairs", "pairs that are shown in the report")
-    baselines: str | None = _text("folder of the baselines' scripts; default: that of the repository")
-    baseline_python: str | None = _text("interpreter that has the packages of the baselines")
+    baselines: str | None = entry(None, "folder of the baselines' scripts; default: that of the repository")
+    baseline_python: str | None = entry(None, "interpreter that has the packages of the baselines")
     timeout_s: float = number(1800.0, 1.0, 1e6, "s", "a baseline is stopped after this time")
     processes: int = integer(1, 1, 256, "", "pairs that are worked on at once, each in a process of its own")
     threads: int | None = integer(None, 1, 1024, "", "CPU threads of each process; default: all")
     device: str = choice("auto", ("auto", "cpu", "cuda", "mps"), "where our own methods compute")
 
     def __post_init__(self) -> None:
-        for f in fields(self):
-            object.__setattr__(self, f.name, _checked(f.name, getattr(self, f.name), f.metadata, f.default))
+        check_fields(self)
+        object.__setattr__(self, "methods", read_methods(self.methods, self.all_baselines))
         if (self.pairs is None) == (self.images is None):
             raise ValueError("A study needs either pairs (a list of pairs) or images (a list to draw random pairs from).")
-        names = self.method_names
-        for name, place in [(self.reference, "reference")] + [(a.method, "aim") for a in self.aims]:
-            if name is not None:
-                refuse_unknown([name], names, f"method of the {place}")
-        for against in (a.against for a in self.aims if a.against is not None):
-            refuse_unknown([against], names, "method of the aim")
+        needing = next((method.name for method in self.methods if method.kind == "baseline"), None)
+        if needing is not None and self.baseline_python is None:
+            raise ValueError(
+                f"The baseline {needing!r} needs the interpreter of an environment with its packages: name it with "
+                "baseline_python (or SPATIALREG_BENCH_PYTHON), or leave the baselines out (--methods)."
+            )
+        if self.reference is not None:
+            refuse_unknown([self.reference], self.method_names, "method of the reference")
+        for aim in self.aims:
+            refuse_unknown([aim.method, aim.against or aim.method], self.method_names, "method of the aim")
 
     @property
     def method_names(self) -> tuple[str, ...]:
@@ -105,32 +141,18 @@ class StudySettings:
         """
         values = {str(name).replace("-", "_"): value for name, value in values.items() if value is not None}
         refuse_unknown(values, tuple(f.name for f in fields(cls)), "setting of a study")
-        for f in fields(cls):
-            if f.metadata.get("text") and f.name in values:
-                _checked(f.name, values[f.name], f.metadata, f.default)
-        python = values.get("baseline_python")
-        timeout = values.get("timeout_s", 1800.0)
-        baselines = Baselines.of(values.get("baselines"), python, timeout)
-        methods = read_methods(_chosen(values.get("methods"), only), baselines)
-        needing = [method.name for method in methods if method.kind == "baseline"]
-        if needing and python is None:
-            raise ValueError(
-                f"The baseline {needing[0]!r} needs the interpreter of an environment with its packages: name it with "
-                "baseline_python (or SPATIALREG_BENCH_PYTHON), or leave the baselines out (--methods)."
-            )
-        names = (START, *(method.name for method in methods))
-        changes: dict[str, Any] = {"methods": methods, "labels": _labels(values.get("labels", ()))}
-        changes["regions"] = tuple(Region.of(str(name), v) for name, v in _mapping(values, "regions").items())
-        aims = tuple(Aim.of(value) for value in _list(values, "aims"))
-        changes["aims"] = tuple(a for a in aims if not only or {a.method, a.against or a.method} <= set(names))
-        if only and values.get("reference") not in names:
-            changes["reference"] = None
-        return cls(**(values | changes))
+        if only:
+            values["methods"] = _chosen(values.get("methods"), only)
+            names = {START, *only}
+            aims = _checked_aims("aims", values.get("aims", ()))
+            values["aims"] = tuple(aim for aim in aims if {aim.method, aim.against or aim.method} <= names)
+            values["reference"] = values.get("reference") if values.get("reference") in names else None
+        return cls(**values)
 
 
 def _chosen(methods: Any, only: Sequence[str]) -> Any:
     """The methods of these names."""
-    if not only or not isinstance(methods, list | tuple):
+    if not isinstance(methods, list | tuple):
         return methods
     named = {_name_of(value): value for value in methods}
     refuse_unknown(only, tuple(named), "method")
@@ -141,43 +163,3 @@ def _name_of(value: Any) -> str:
     if isinstance(value, Mapping):
         return str(next((value[key] for key in ("name", "model", "preset", "baseline") if key in value), value))
     return str(value)
-
-
-def _labels(value: Any) -> dict[str, int]:
-    """Name → number; a list names labels by their numbers."""
-    entries = list(value.items()) if isinstance(value, Mapping) else None
-    if entries is None and isinstance(value, list | tuple):
-        entries = [(str(number), number) for number in value]
-    if entries is None or not all(isinstance(n, int) and not isinstance(n, bool) and n > 0 for _, n in entries):
-        raise ValueError(f"labels must be a list of numbers above 0, or {{name: number}}, got {value!r}.")
-    if len({number for _, number in entries}) < len(entries):
-        raise ValueError(f"labels must name each number once, got {value!r}.")
-    return {str(name): number for name, number in entries}
-
-
-def _mapping(values: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    value = values.get(key, {})
-    if not isinstance(value, Mapping):
-        raise ValueError(f"{key} must hold names with values, got {value!r}.")
-    return value
-
-
-def _list(values: Mapping[str, Any], key: str) -> Sequence[Any]:
-    value = values.get(key, ())
-    if not isinstance(value, list | tuple):
-        raise ValueError(f"{key} must be a list, got {value!r}.")
-    return value
-
-
-def _checked(name: str, value: Any, rules: Mapping[str, Any], default: Any) -> Any:
-    if value is None and default is None:
-        return None
-    if "choices" in rules:
-        return checked_choice(name, value, rules["choices"])
-    if "range" in rules:
-        return checked_number(name, value, rules)
-    if rules.get("text") and not isinstance(value, str):
-        raise ValueError(f"{name} must be a text, got {value!r}.")
-    if name == "sweeps" and not (isinstance(value, list | tuple) and all(isinstance(v, str) for v in value)):
-        raise ValueError(f"sweeps must be a list of folders, got {value!r}.")
-    return value

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
-from ..declaration import refuse_unknown
+from ..declaration import built
 from .config_file import read_config
 
 Tissue = tuple[tuple[int, ...], ...]
@@ -57,15 +57,7 @@ class Anatomy:
         Raises:
             FileNotFoundError, ValueError: no such file, unknown names, or as for the class.
         """
-        if isinstance(given, cls):
-            return given
-        values = read_config(given) if isinstance(given, (str, os.PathLike)) else given
-        if not isinstance(values, Mapping):
-            raise ValueError(f"anatomy must be a file or a mapping with tissues, stays, counted, got {given!r}; name a file.")
-        refuse_unknown(values, tuple(f.name for f in fields(cls)), "entry of the anatomy")
-        if "tissues" not in values:
-            raise ValueError("The anatomy has no tissues: list what looks alike, such as tissues: [[[2, 41]], [[3, 42]]].")
-        return cls(**values)
+        return built(cls, read_config(given) if isinstance(given, (str, os.PathLike)) else given, "the anatomy")
 
 
 def _several(value: Any) -> Iterable[Any]:

@@ -1,14 +1,14 @@
-"""Everything that can be chosen about a training: one frozen value, read from a YAML or JSON file."""
+"""Declare the settings of a training, and read them from a YAML or JSON file."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from ..declaration import check_fields, checked_choice, choice, entry, file_path, flag, integer, number, refuse_unknown
+from ..declaration import check_fields, checked_choice, choice, entry, file_path, flag, integer, number, parts, refuse_unknown
 from ..zoo.folder import PARAMETERS, check_name
 from ..zoo.training_grid import TrainingGrid
 from .config_file import read_config
@@ -52,10 +52,8 @@ class TrainingSettings:
         ValueError: a field outside its range or choices, or choices that do not go together; one sentence.
     """
 
-    model: Mapping[str, Any] = field(
-        metadata={"help": "which system, and its settings: {system: tm-spr, size: tiny}", "unit": ""}
-    )
-    out: str = field(metadata={"path": True, "help": "folder of this run: checkpoints, history, TensorBoard", "unit": ""})
+    model: Mapping[str, Any] = entry(MISSING, "which system, and its settings: {system: tm-spr, size: tiny}")
+    out: str = file_path("folder of this run: checkpoints, history, TensorBoard", MISSING)
     start: str | None = file_path(
         "model whose parameters the training starts from: a name of 'models list' or a .safetensors file, whose layers `model` "
         "must have; a Hyper system may start from its plain one; default: fresh ones"
@@ -67,8 +65,8 @@ class TrainingSettings:
         "list of the validation images (label maps: of which the same images are synthesized each time); default: none, the "
         "last state is the result"
     )
-    synthesis: SynthesisSettings | None = entry(
-        None, "train on synthesized images, as {source: labels, anatomy: FILE}; default: on the images"
+    synthesis: SynthesisSettings | None = parts(
+        SynthesisSettings, "train on synthesized images, as {source: labels, anatomy: FILE}; default: on the images"
     )
 
     pairs: str = choice(
@@ -80,10 +78,10 @@ class TrainingSettings:
     atlas: str | None = entry(None, "name of the atlas in the list of training images")
     orientation: str | None = entry(None, "direction of each axis, e.g. LIA; default: that of the first training image")
     spacing_mm: tuple[float, float, float] | None = _three(
-        float, "mm", "voxel spacing of the network's lattice; default: median of the training images"
+        float, "mm", "voxel spacing of the network's grid; default: median of the training images"
     )
     shape: tuple[int, int, int] | None = _three(
-        int, "voxels", "size of the network's lattice; default: the largest image, rounded up to `multiple`"
+        int, "voxels", "size of the network's grid; default: the largest image, rounded up to `multiple`"
     )
     multiple: int = integer(16, 1, 128, "voxels", "a size that is not given is rounded up to a multiple of this")
     intensity: str = choice(
@@ -156,8 +154,6 @@ class TrainingSettings:
         object.__setattr__(self, "model", dict(self.model))
         if self.name is not None:
             check_name(self.name)
-        if self.synthesis is not None:
-            object.__setattr__(self, "synthesis", SynthesisSettings.of(self.synthesis))
         TrainingGrid((1, 1, 1), (1.0, 1.0, 1.0), self.orientation or "")
         if (self.pairs == "atlas-to-subject") != (self.atlas is not None):
             raise ValueError(

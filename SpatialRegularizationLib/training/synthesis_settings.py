@@ -1,12 +1,10 @@
-"""What can be chosen about synthesized images; amounts are the largest ones, each image draws its own below them."""
+"""Declare the settings of synthesized images; amounts are the largest ones, each image draws its own below them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
-from typing import Any
+from dataclasses import dataclass
 
-from ..declaration import checked_choice, checked_number, choice, integer, number, refuse_unknown
+from ..declaration import check_fields, choice, entry, integer, number
 from .anatomy import Anatomy
 
 
@@ -21,13 +19,11 @@ class SynthesisSettings:
     source: str = choice(
         "labels", ("labels", "shapes"), "where the anatomy comes from: the label maps of the lists, or random shapes"
     )
-    anatomy: Anatomy | None = field(
-        default=None,
-        metadata={
-            "help": "file (.yaml, .json) that says which labels look alike, stay when the skull is stripped, and count; "
-            "default: every label is a tissue of its own",
-            "unit": "",
-        },
+    anatomy: Anatomy | None = entry(
+        None,
+        "file (.yaml, .json) that says which labels look alike, stay when the skull is stripped, and count; default: every label "
+        "is a tissue of its own",
+        check=lambda name, given: Anatomy.of(given),
     )
     compared: str = choice(
         "twins",
@@ -56,28 +52,6 @@ class SynthesisSettings:
     shape_scale: int = integer(8, 2, 64, "voxels", "smallest scale of the random shapes; the largest is four times that")
 
     def __post_init__(self) -> None:
-        for f in fields(self):
-            value, rules = getattr(self, f.name), f.metadata
-            if "choices" in rules:
-                checked = checked_choice(f"synthesis.{f.name}", value, rules["choices"])
-            elif "range" in rules:
-                checked = checked_number(f"synthesis.{f.name}", value, rules)
-            else:
-                checked = None if value is None else Anatomy.of(value)
-            object.__setattr__(self, f.name, checked)
+        check_fields(self, "synthesis.")
         if self.source == "shapes" and self.anatomy is not None:
             raise ValueError("synthesis.anatomy describes label maps, got source shapes; leave it out or set source: labels.")
-
-    @classmethod
-    def of(cls, given: Any) -> SynthesisSettings:
-        """As it is written in configurations: a mapping of fields; `anatomy` may be a file.
-
-        Raises:
-            FileNotFoundError, ValueError: names that are no setting (the nearest is suggested), or bad values.
-        """
-        if isinstance(given, cls):
-            return given
-        if not isinstance(given, Mapping):
-            raise ValueError(f"synthesis must be a mapping such as {{source: labels}}, got {given!r}.")
-        refuse_unknown(given, tuple(f.name for f in fields(cls)), "setting of the synthesis")
-        return cls(**given)

@@ -18,17 +18,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..declaration import built, check_kinds, checked_choice
 from ..io.atomic import atomic_path, write_text
 from ..models.base import RegistrationModel
 from ..models.catalogue import build_model, describe
+from ..priors import STRENGTHS
 from .folder import CARD, PARAMETERS, check_name, locate
 from .manifest import read_manifest
-from .record import NOT_A_MEDICAL_DEVICE, DataSource, StudyRecord, TrainingRecord, built, built_each
+from .record import NOT_A_MEDICAL_DEVICE, DataSource, StudyRecord, TrainingRecord, built_each
 from .training_grid import TrainingGrid
 
 INTENSITIES = ("percentile", "ct", "ct-soft", "none")
 """Kinds of `registration.prepare.prepare_intensity`."""
-_PRIOR_VALUES = ("lambda_max", "alpha_prime", "lambda_mean", "sigma_prime")
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,7 @@ class ModelCard:
     studies: tuple[StudyRecord, ...] = ()
 
     def __post_init__(self) -> None:
+        check_kinds(self, "a card's ")
         check_name(self.name)
         _check_numbers("shape", "whole numbers of voxels", self.shape, int)
         _check_numbers("spacing_mm", "lengths in mm", self.spacing_mm, int | float)
@@ -84,11 +86,10 @@ class ModelCard:
         object.__setattr__(self, "limits", tuple(self.limits))
         object.__setattr__(self, "data", built_each(DataSource, self.data, "its data"))
         object.__setattr__(self, "studies", built_each(StudyRecord, self.studies, "its study"))
-        if self.training is not None and not isinstance(self.training, TrainingRecord):
+        if self.training is not None:
             object.__setattr__(self, "training", built(TrainingRecord, self.training, "its training"))
         TrainingGrid(self.shape, self.spacing_mm, self.orientation)
-        if self.intensity not in INTENSITIES:
-            raise ValueError(f"A card's intensity must be one of {', '.join(INTENSITIES)}, got {self.intensity!r}.")
+        checked_choice("a card's intensity", self.intensity, INTENSITIES)
 
     @property
     def training_grid(self) -> TrainingGrid:
@@ -104,7 +105,7 @@ class ModelCard:
     def regularization(self) -> dict[str, float]:
         """λmax, α′ (or λmean, σ′, or the uniform λ) that it was trained with; empty where a condition chooses them."""
         values = {**self.description, **(self.description.get("prior") or {})}
-        return {name: values[name] for name in (*_PRIOR_VALUES, "uniform_lambda") if values.get(name) is not None}
+        return {name: values[name] for name in (*STRENGTHS, "uniform_lambda") if values.get(name) is not None}
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as in the .json file."""
@@ -118,8 +119,8 @@ class ModelCard:
             ValueError: an unknown or missing entry, or a value that cannot be.
         """
         if isinstance(values, Mapping) and "description" not in values:
-            raise ValueError("its entry 'description' is missing")
-        return built(ModelCard, values)
+            raise ValueError("The entry 'description' of the card is missing.")
+        return built(ModelCard, values, "the card")
 
 
 def save_model(

@@ -1,4 +1,4 @@
-"""Where models are kept: the user's zoo folder, and the models that come with the package.
+"""Find models where they are kept: in the user's zoo folder, and in the package.
 
 A model is two files there, NAME.safetensors and NAME.json. The user's folder is never inside the installation:
 
@@ -9,12 +9,13 @@ A model is two files there, NAME.safetensors and NAME.json. The user's folder is
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 import sys
 from collections.abc import Iterable
 from pathlib import Path
+
+from ..declaration import nearest
 
 ENVIRONMENT = "SPATIALREG_ZOO"
 PARAMETERS, CARD = ".safetensors", ".json"
@@ -102,8 +103,8 @@ def unknown_model(name: str, models: Iterable[str], known: Iterable[str] = ()) -
     models, known = list(models), list(known)
     if name in known:
         return f"The model {name} is not on this machine: download it with 'spatialreg models fetch {name}'."
-    near = difflib.get_close_matches(name, [*models, *known], n=1, cutoff=0.5)
+    near = nearest(name, [*models, *known], cutoff=0.5)
     if near:
-        return f"There is no model {name!r}: did you mean {near[0]!r}?"
+        return f"There is no model {name!r}: did you mean {near!r}?"
     have = f"there are: {', '.join(sorted(models))}" if models else f"none is in {zoo_folder()}"
     return f"There is no model {name!r}; {have}; 'spatialreg models import FILE' adds one."

@@ -1,4 +1,4 @@
-"""What a card tells beside the network itself: on which data it was trained, how, and how good it was in studies."""
+"""Hold what a card tells beside the network itself: on which data it was trained, how, and how good it was in studies."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ ANATOMY = {"tissues": [[[2, 3]], [5, 6], [9]], "stays": [2, 3, 5], "counted": [2
 
 
 def synthesizer(labels: tuple[int, ...] = (2, 3, 5, 6, 9), **changes: Any) -> Synthesizer:
-    return Synthesizer(SynthesisSettings.of(changes), LATTICE, labels)
+    return Synthesizer(SynthesisSettings(**changes), LATTICE, labels)
 
 
 def draws(*place: int | str) -> Draws:
@@ -200,5 +200,5 @@ def test_a_bad_anatomy_is_refused_in_a_sentence(changes: dict[str, Any], problem
 
 
 def test_an_anatomy_without_tissues_is_refused() -> None:
-    with pytest.raises(ValueError, match="has no tissues"):
+    with pytest.raises(ValueError, match="The entry 'tissues' of the anatomy is missing"):
         Anatomy.of({"stays": [1]})

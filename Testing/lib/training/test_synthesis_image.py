@@ -23,7 +23,7 @@ def draws(number: int = 0) -> Draws:
 
 
 def scan(clean: Tensor, number: int = 0, **changes: Any) -> Tensor:
-    return scanned(clean, SynthesisSettings.of(NOTHING | changes), draws(number))
+    return scanned(clean, SynthesisSettings(**(NOTHING | changes)), draws(number))
 
 
 def test_nothing_asked_for_leaves_the_image_as_it_is() -> None:

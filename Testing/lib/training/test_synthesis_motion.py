@@ -23,7 +23,7 @@ def draws(number: int = 0) -> Draws:
 
 
 def settings(**changes: Any) -> SynthesisSettings:
-    return SynthesisSettings.of(STILL | changes)
+    return SynthesisSettings(**(STILL | changes))
 
 
 def test_no_motion_is_the_identity() -> None:

@@ -152,16 +152,16 @@ def test_a_safetensors_file_of_another_program_is_refused(zoo: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ({"spacing": [1, 1, 1]}, "unknown entry 'spacing', did you mean 'spacing_mm'"),
+        ({"spacing": [1, 1, 1]}, "Unknown entry of the card 'spacing'; did you mean spacing_mm"),
         ({"shape": [32, 32]}, "shape must be three positive whole numbers"),
         ({"shape": [32, 32.5, 32]}, "shape must be three positive whole numbers"),
         ({"spacing_mm": [1, -1, 1]}, "spacing_mm must be three positive lengths"),
         ({"orientation": "LLA"}, "three letters"),
         ({"intensity": "zscore"}, "intensity must be one of percentile"),
         ({"name": "../up"}, "name is made of letters"),
-        ({"description": "tm-spr"}, "'description' must be a JSON object"),
+        ({"description": "tm-spr"}, "a card's description must be names with values"),
         ({"description": {"system": "tm-spm"}}, "did you mean 'tm-spr'"),
-        ({"purpose": 3}, "'purpose' must be a text"),
+        ({"purpose": 3}, "a card's purpose must be a text, got 3"),
     ],
 )
 def test_a_card_with_a_wrong_entry_is_refused(

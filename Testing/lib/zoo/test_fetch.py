@@ -234,12 +234,13 @@ def test_the_manifest_of_the_package_is_in_order() -> None:
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ({"sha256": None}, "64 hexadecimal digits"),
+        ({"sha256": None}, "small: sha256 must be a text, got None"),
+        ({"sha256": "0"}, "64 hexadecimal digits"),
         ({"url": "file:///etc/passwd"}, "must be https or http"),
-        ({"size_bytes": 0}, "positive whole number"),
+        ({"size_bytes": 0}, "small: size_bytes must be a whole number from 1"),
         ({"license": ""}, "license of small must be said"),
-        ({"kind": "script"}, "model or checkpoint"),
-        ({"licence": "MIT"}, "did you mean 'license'"),
+        ({"kind": "script"}, "small: kind must be one of model, checkpoint, got 'script'"),
+        ({"licence": "MIT"}, "did you mean license"),
         ({"name": "a/b"}, "name is made of letters"),
     ],
 )

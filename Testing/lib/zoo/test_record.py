@@ -29,18 +29,18 @@ def test_a_card_of_before_is_readable_and_carries_the_notice() -> None:
 @pytest.mark.parametrize(
     ("entry", "value", "sentence"),
     [
-        ("data", [{"name": "x", "license": "MIT"}], "its data 1: entry 'used_for' is missing"),
-        ("data", {"name": "x"}, "entry 'data' must be a list"),
-        ("data", [{"name": "x", "licence": "MIT", "used_for": "y"}], "unknown entry 'licence', did you mean 'license'"),
-        ("studies", ["good"], "its study 1 is not a JSON object"),
-        ("studies", [{"name": "s", "pairs": 0, "methods": {}}], "must be a positive whole number"),
+        ("data", [{"name": "x", "license": "MIT"}], "The entry 'used_for' of its data 1 is missing"),
+        ("data", {"name": "x"}, "a card's data must be a list"),
+        ("data", [{"name": "x", "licence": "MIT", "used_for": "y"}], "Unknown entry of its data 1 'licence'; did you mean license"),
+        ("studies", ["good"], "its study 1 must be an object with name, pairs, methods"),
+        ("studies", [{"name": "s", "pairs": 0, "methods": {}}], "study s: pairs must be a whole number from 1"),
         ("studies", [{"name": "s", "pairs": 1, "methods": {"m": {"dice": 0.5}}}], "each figure of m, got dice: 0.5"),
-        ("training", {"command": "c", "settings": {}}, "its training: entry 'seconds' is missing"),
-        ("training", {"command": "c", "settings": {}, "seconds": -1}, "number of at least 0"),
+        ("training", {"command": "c", "settings": {}}, "The entry 'seconds' of its training is missing"),
+        ("training", {"command": "c", "settings": {}, "seconds": -1}, "the training's seconds must be a number from 0 to"),
         ("training", {"command": "c", "settings": {}, "seconds": 1, "curves": {"a": [1, "b"]}}, "curve a of a training"),
         ("training", {"command": "c", "settings": {}, "seconds": 1, "curves": {"a": [1], "b": []}}, "equally long"),
-        ("training", {"command": 3, "settings": {}, "seconds": 1}, "entry 'command' must be a text"),
-        ("limits", "none", "entry 'limits' must be a list"),
+        ("training", {"command": 3, "settings": {}, "seconds": 1}, "the training's command must be a text"),
+        ("limits", "none", "a card's limits must be a list"),
     ],
 )
 def test_a_wrong_entry_is_named(entry: str, value: object, sentence: str) -> None:
