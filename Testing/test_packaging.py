@@ -177,7 +177,7 @@ def test_library_panel_and_resources_land_where_slicer_looks_for_them(installed:
         "SpatialRegularization.py",
         "SpatialRegularizationGui/widget.py",
         "SpatialRegularizationLib/__init__.py",
-        "SpatialRegularizationLib/report/report.html",
+        "SpatialRegularizationLib/report/templates/registration.html",
         "SpatialRegularizationLib/zoo/manifest.json",
         "Resources/UI/SpatialRegularization.ui",
         "Resources/Icons/SpatialRegularization.png",

@@ -19,7 +19,6 @@ from ..registration.register import register
 from ..registration.settings import RegistrationSettings, effect_of, setting_names
 from ..report.result_folder import check_destination, claimed_folder
 from ..report.results import write_result
-from ..report.summary import summary
 from .console import Console, UsageError, silent_libraries
 from .model_choice import ModelChoice, model_choice
 from .options import INPUTS
@@ -60,8 +59,7 @@ def perform(job: Job, console: Console, command: str, *, force: bool, debug: boo
     console.step("Writing the result")
     about = {"title": job.title, "job": job.identity()}
     with silent_libraries(debug=debug):
-        write_result(job.out, registration, command, overwrite=force, companions=companions, about=about)
-    return summary(registration, command) | about
+        return write_result(job.out, registration, command, overwrite=force, companions=companions, about=about)
 
 
 @dataclass(frozen=True)

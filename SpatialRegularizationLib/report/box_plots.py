@@ -1,23 +1,25 @@
-"""Box plots as SVG: the spread of a figure over the pairs, one box for each method, in one group or many."""
+"""Lay out box plots: the spread of a figure over the pairs, one box for each method, in one group or many."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from html import escape
+from typing import Any
 
 import numpy as np
 
 COLORS = ("#8a95a3", "#1f5fa8", "#c2571a", "#2a9d8f", "#8e44ad", "#b8860b", "#b3261e", "#4d6a2d", "#d45087", "#3a3a8c")
 """Of the methods in order, the first one gray: it is the start."""
-WIDTH, LEFT, RIGHT, TOP, FOOT = 760, 190, 20, 8, 34
+WIDTH, LEFT, RIGHT, TOP = 760, 190, 20, 8
 BOX, GAP = 13, 9
 WHISKER = 1.5
 """Whiskers reach to the outermost values within this many interquartile ranges of the box (J. W. Tukey, 1977)."""
 
 
-def box_plot(groups: Mapping[str, Mapping[str, Sequence[float]]], colors: Mapping[str, str], title: str) -> str:
-    """Horizontal boxes: median, quartiles, whiskers, outliers as dots, the mean as a diamond.
+def box_plot(
+    groups: Mapping[str, Mapping[str, Sequence[float]]], colors: Mapping[str, str], title: str
+) -> dict[str, Any] | None:
+    """Horizontal boxes below one another: median, quartiles, whiskers, outliers as dots, the mean as a diamond.
 
     Args:
         groups: {group: {series: values}}; the names of the series stand beside the boxes where there is one group, the names
@@ -26,34 +28,30 @@ def box_plot(groups: Mapping[str, Mapping[str, Sequence[float]]], colors: Mappin
         title: of the horizontal axis.
 
     Returns:
-        An <svg>; "" where there are no values.
+        What the macro `boxes` draws, places in pixels from the upper left corner; None where there are no values.
     """
-    groups = {name: {s: _finite(v) for s, v in series.items() if len(_finite(v))} for name, series in groups.items()}
-    groups = {name: series for name, series in groups.items() if series}
-    values = [value for series in groups.values() for v in series.values() for value in v]
+    found = {name: {s: _finite(v) for s, v in series.items() if len(_finite(v))} for name, series in groups.items()}
+    found = {name: series for name, series in found.items() if series}
+    values = [value for series in found.values() for v in series.values() for value in v]
     if not values:
-        return ""
+        return None
     low, high = min(values), max(values)
     room = 0.03 * (high - low) or 0.01 * max(abs(high), 1.0)
     low, high = low - room, high + room
     scale = (WIDTH - LEFT - RIGHT) / (high - low)
-    parts, y = [], float(TOP)
-    for name, series in groups.items():
-        if len(groups) > 1:
-            middle = y + len(series) * BOX / 2
-            parts.append(f'<text x="{LEFT - 10}" y="{middle + 4:.1f}" class="small end">{escape(name)}</text>')
+    boxes, names, y, single = [], [], float(TOP), len(found) == 1
+    for group, series in found.items():
+        if not single:
+            names.append((y + len(series) * BOX / 2, group))
         for word, v in series.items():
-            if len(groups) == 1:
-                parts.append(f'<text x="{LEFT - 10}" y="{y + BOX / 2 + 4:.1f}" class="small end">{escape(word)}</text>')
-            parts.append(_box(np.sort(v), y, lambda x: LEFT + (x - low) * scale, (colors[word], word)))
-            y += BOX + (GAP if len(groups) == 1 else 0)
+            if single:
+                names.append((y + BOX / 2, word))
+            boxes.append(_box(np.sort(v), lambda x: LEFT + (x - low) * scale, y + BOX / 2, word) | {"color": colors[word]})
+            y += BOX + (GAP if single else 0)
         y += GAP
-    height = y + FOOT
-    axis = _axis(low, high, scale, (y, title))
-    return (
-        f'<svg class="boxes" viewBox="0 0 {WIDTH} {height:.0f}" role="img" aria-label="{escape(title)}">{axis}'
-        f"{''.join(parts)}</svg>"
-    )
+    ticks = [(LEFT + (value - low) * scale, value) for value in round_ticks(low, high)]
+    frame = {"width": WIDTH, "left": LEFT, "right": WIDTH - RIGHT, "top": TOP, "foot": y}
+    return frame | {"title": title, "ticks": ticks, "names": names, "boxes": boxes}
 
 
 def five_numbers(values: np.ndarray) -> tuple[float, float, float, float, float]:
@@ -72,33 +70,15 @@ def round_ticks(low: float, high: float, most: int = 6) -> list[float]:
     return [n * step for n in range(first, math.floor(high / step + 1e-9) + 1)]
 
 
-def _box(values: np.ndarray, y: float, x: Callable[[float], float], look: tuple[str, str]) -> str:
-    color, word = look
-    low, lower, median, upper, high = five_numbers(values)
-    top, bottom, middle = y + 1.5, y + BOX - 1.5, y + BOX / 2
-    outliers = values[(values < low) | (values > high)]
-    mean = float(values.mean())
-    said = f"{word}: median {median:.4g}, quartiles {lower:.4g} to {upper:.4g}, mean {mean:.4g}, n = {len(values)}"
-    dots = "".join(f'<circle cx="{x(v):.1f}" cy="{middle:.1f}" r="1.7"/>' for v in outliers)
-    return (
-        f'<g stroke="{color}" fill="{color}"><title>{escape(said)}</title>'
-        f'<path d="M{x(low):.1f} {middle:.1f}H{x(lower):.1f}M{x(upper):.1f} {middle:.1f}H{x(high):.1f}'
-        f'M{x(low):.1f} {top + 2:.1f}V{bottom - 2:.1f}M{x(high):.1f} {top + 2:.1f}V{bottom - 2:.1f}" fill="none"/>'
-        f'<rect x="{x(lower):.1f}" y="{top:.1f}" width="{max(x(upper) - x(lower), 0.5):.1f}" height="{bottom - top:.1f}" '
-        f'fill-opacity=".28"/><path d="M{x(median):.1f} {top:.1f}V{bottom:.1f}" stroke-width="2.2"/>'
-        f'<path d="M{x(mean):.1f} {middle - 3:.1f}l3 3l-3 3l-3 -3z" stroke="#fff" stroke-width=".8"/>{dots}</g>'
-    )
-
-
-def _axis(low: float, high: float, scale: float, foot: tuple[float, str]) -> str:
-    y, title = foot
-    parts = []
-    for value in round_ticks(low, high):
-        x = LEFT + (value - low) * scale
-        parts.append(f'<path class="tick" d="M{x:.1f} {TOP}V{y:.1f}"/>')
-        parts.append(f'<text x="{x:.1f}" y="{y + 14:.1f}" class="small middle">{value:.6g}</text>')
-    parts.append(f'<text x="{(LEFT + WIDTH - RIGHT) / 2:.0f}" y="{y + 30:.1f}" class="small middle">{escape(title)}</text>')
-    return "".join(parts)
+def _box(values: np.ndarray, x: Callable[[float], float], middle: float, word: str) -> dict[str, Any]:
+    numbers, mean = five_numbers(values), float(values.mean())
+    low, lower, median, upper, high = numbers
+    names = ("low", "lower", "median", "upper", "high", "mean")
+    return {name: x(value) for name, value in zip(names, (*numbers, mean), strict=True)} | {
+        "outliers": [x(v) for v in values[(values < low) | (values > high)]],
+        "middle": middle,
+        "title": f"{word}: median {median:.4g}, quartiles {lower:.4g} to {upper:.4g}, mean {mean:.4g}, n = {len(values)}",
+    }
 
 
 def _finite(values: Sequence[float]) -> np.ndarray:

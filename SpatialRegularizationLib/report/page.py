@@ -1,84 +1,48 @@
-"""A page with cards and sections: one HTML file without anything outside it, in the style of the reports."""
+"""Write HTML pages from the templates beside this file: reports, studies, tunings, sweeps, cards of models.
+
+All HTML and SVG is in the templates. Jinja escapes every text that is put into them; a value that a template lacks is an error.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from html import escape
-from importlib import resources
-from string import Template
+from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
 from .summary import versions
 
 
 @dataclass(frozen=True)
-class Card:
-    """One figure at the head of the page."""
-
-    name: str
-    value: str
-    hint: str
-
-
-@dataclass(frozen=True)
 class Section:
-    """A heading, one sentence or two, and drawings or tables as HTML."""
+    """A part of a page: a heading, one sentence or two, charts, and what their symbols mean: {kind: words}."""
 
     title: str
     lead: str
-    content: str
+    charts: Sequence[Any]
+    key: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Page:
-    """What stands on a page.
+def page(template: str, **values: Any) -> str:
+    """A page.
 
     Args:
-        kind, title, subtitle: the head.
-        verdict: "good" or "caution", and the sentence that counts.
-        cards, sections: in order.
-        command: that made it.
-        settings: names and values, for the end of the page.
+        template: name of its file in templates/, without ending.
+        values: what it shows; texts are escaped.
     """
-
-    kind: str
-    title: str
-    subtitle: str
-    verdict: tuple[str, str]
-    cards: Sequence[Card]
-    sections: Sequence[Section]
-    command: str
-    settings: Mapping[str, Any]
-
-    def html(self) -> str:
-        """The page."""
-        level, sentence = self.verdict
-        template = Template(resources.files(__package__).joinpath("page.html").read_text(encoding="utf-8"))
-        return template.substitute(
-            style=resources.files(__package__).joinpath("report.css").read_text(encoding="utf-8"),
-            kind=escape(self.kind),
-            title=escape(self.title),
-            subtitle=escape(self.subtitle),
-            verdict=f'<p class="verdict {level}">{escape(sentence)}</p>',
-            cards="".join(
-                f'<div class="card"><h3>{escape(c.name)}</h3><p class="value">{escape(c.value)}</p>'
-                f'<p class="hint">{escape(c.hint)}</p></div>'
-                for c in self.cards
-            ),
-            sections="".join(
-                f'<section><h2>{escape(s.title)}</h2><p class="lead">{escape(s.lead)}</p>{s.content}</section>'
-                for s in self.sections
-            ),
-            command=escape(self.command or "(called from Python)"),
-            settings=pairs(self.settings),
-            versions=pairs(versions()),
-        )
+    return _environment().get_template(f"{template}.html").render(versions=versions(), **values)
 
 
-def pairs(values: Mapping[str, Any]) -> str:
-    """Rows of a table with a name and a value each."""
-    return "".join(
-        f'<tr><th scope="row">{escape(str(key))}</th><td>{escape("–" if value is None else str(value))}</td></tr>'
-        for key, value in values.items()
+def part(template: str, macro: str, *values: Any) -> Markup:
+    """A part of a page, as one macro of a template writes it."""
+    return getattr(_environment().get_template(f"{template}.html").module, macro)(*values)
+
+
+@cache
+def _environment() -> Environment:
+    return Environment(
+        loader=PackageLoader(__package__), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )

@@ -1,4 +1,4 @@
-"""The pictures of a registration: the same three cuts of every volume, ready for a page."""
+"""Draw the pictures of a registration: the same three cuts of every volume as PNG, with outlines and grids as paths over them."""
 
 from __future__ import annotations
 
@@ -9,35 +9,38 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from ..geometry.displacement import DisplacementField
 from ..transforms.resample import resample_labels
-from .cuts import Cuts, shrunk
-from .drawings import deformation_lines, fold_marks, label_outlines
-from .pixels import DIFFERENCE, GRAY, VOLUME_CHANGE, WEIGHT, ColorMap, data_uri, indices
-from .planes import Plane
+from .cuts import Cuts, Plane, shrunk
+from .pixels import DIFFERENCE, GRAY, VOLUME_CHANGE, WEIGHT, Bar, data_uri, indices
 
 CONTOURS = (0.25, 0.6)
 """Levels of the fixed image (share of its display range) drawn over maps."""
 TILE_SHARE = 0.085
 """Side of a checkerboard tile as a share of the longest side of the picture."""
+GRID_LINES = 34
+"""Lines along the longest side of a picture of the deformation grid."""
+LINE_POINTS = 140
+"""Largest number of points of one line."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """A path over a picture: its class in the style sheet, "WIDTH HEIGHT" of what it is drawn in, and SVG commands."""
+
+    kind: str
+    view: str
+    path: str
 
 
 @dataclass(frozen=True)
 class Picture:
-    """One image of a page: a PNG address, SVG drawn over it ("" for none), and words for who cannot see it."""
+    """One image of a page: a PNG address, words for who cannot see it, lines over it, a half transparent PNG over it or ""."""
 
     uri: str
     alt: str
-    overlay: str = ""
-
-
-@dataclass(frozen=True)
-class Bar:
-    """A color bar: its map, tick texts at shares 0 to 1, and what the two ends mean."""
-
-    color_map: ColorMap
-    ticks: tuple[tuple[float, str], ...]
-    low: str = ""
-    high: str = ""
+    lines: tuple[Line, ...] = ()
+    veil: str = ""
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,10 @@ class Row:
     pictures: tuple[Picture, ...]
     bar: Bar | None = None
     light: bool = False
+
+
+Drawn = tuple[str, tuple[Line, ...]]
+"""A PNG address and lines over it."""
 
 
 def comparison(cuts: Cuts) -> list[dict[str, list[str]]]:
@@ -64,38 +71,26 @@ def comparison(cuts: Cuts) -> list[dict[str, list[str]]]:
 def match_rows(cuts: Cuts) -> list[Row]:
     """Fixed, moving before and after, checkerboards, differences, outlines of label maps."""
     before = "affine" if cuts.has_affine else "before"
-    rows = [
+    stored = "The moving image as stored, on the fixed grid. It is black where it has no data."
+    warped = "It should show the anatomy of the moving image in the places of the fixed image."
+    affine = [_image_row(cuts, "Moving, affine part only", "Position, rotation, size and shear.", "affine")]
+    return [
         _image_row(cuts, "Fixed", "The image that stays as it is; every picture lies in its space.", None),
-        _image_row(
-            cuts,
-            "Moving, before",
-            "The moving image as stored, on the fixed grid. It is black where it has no data.",
-            "before",
-        ),
-    ]
-    if cuts.has_affine:
-        rows.append(_image_row(cuts, "Moving, affine part only", "Position, rotation, size and shear.", "affine"))
-    rows += [
-        _image_row(
-            cuts,
-            "Warped (moving, after)",
-            "It should show the anatomy of the moving image in the places of the fixed image.",
-            "after",
-        ),
+        _image_row(cuts, "Moving, before", stored, "before"),
+        *(affine if cuts.has_affine else []),
+        _image_row(cuts, "Warped (moving, after)", warped, "after"),
         _checker_row(cuts, before, "Checkerboard before", "Tiles alternate between fixed and moving."),
         _checker_row(cuts, "after", "Checkerboard after", "Edges should run on unbroken from tile to tile."),
         *_difference_rows(cuts, before),
+        *_outline_rows(cuts),
     ]
-    labels = _outline_row(cuts)
-    return [*rows, labels] if labels else rows
 
 
 def deformation_rows(cuts: Cuts) -> list[Row]:
     """λ, log-Jacobian, deformation grid; through the worst fold, where there is one."""
     fold = cuts.worst_fold()
     numbers = [cuts.middle(p) if fold is None else cuts.planes[p].slice_index(fold) for p in range(3)]
-    rows = [_lambda_row(cuts, numbers), _jacobian_row(cuts, numbers), _grid_row(cuts, numbers)]
-    return [row for row in rows if row is not None]
+    return [*_lambda_rows(cuts, numbers), _jacobian_row(cuts, numbers), _grid_row(cuts, numbers)]
 
 
 def subject_rows(cuts: Cuts) -> list[Row]:
@@ -109,42 +104,69 @@ def subject_rows(cuts: Cuts) -> list[Row]:
 def method_rows(cuts: Cuts) -> list[Row]:
     """What one method made of a pair: warped image, λ over the fixed image, log-Jacobian, deformation grid."""
     numbers = [cuts.middle(p) for p in range(3)]
-    weight = _lambda_row(cuts, numbers)
-    rows = [_image_row(cuts, "Warped", "The moving image in the places of the fixed one.", "after")]
-    if weight is not None:
-        rows.append(_over_fixed(cuts, weight))
-    return [*rows, _jacobian_row(cuts, numbers), _grid_row(cuts, numbers)]
+    return [
+        _image_row(cuts, "Warped", "The moving image in the places of the fixed one.", "after"),
+        *(_over_fixed(cuts, weight) for weight in _lambda_rows(cuts, numbers)),
+        _jacobian_row(cuts, numbers),
+        _grid_row(cuts, numbers),
+    ]
+
+
+def label_outlines(labels: np.ndarray, kind: str) -> Line:
+    """The borders between different labels of a picture (rows, columns), in pixels."""
+    rows, columns = labels.shape
+    vertical = labels[:, 1:] != labels[:, :-1]  # between column c and c + 1
+    horizontal = labels[1:, :] != labels[:-1, :]
+    path = [f"M{c + 1} {start}v{n}" for c in range(columns - 1) for start, n in _runs(vertical[:, c])]
+    path += [f"M{start} {r + 1}h{n}" for r in range(rows - 1) for start, n in _runs(horizontal[r, :])]
+    return Line(kind, f"{columns} {rows}", "".join(path))
+
+
+def deformation_lines(plane: Plane, inverse: DisplacementField, number: int) -> Line:
+    """The grid y ↦ y + d_inv(y) of one slice, seen along its normal, in millimeters of the picture.
+
+    Args:
+        plane: the cut.
+        inverse: d_inv, mm LPS, on the fixed grid or on one with the same end voxels.
+        number: slice number of that grid.
+    """
+    height, width = plane.size_mm
+    direction = np.array(inverse.grid.direction)
+    vectors = np.stack([plane.cut(inverse.vectors[c], number) for c in range(3)])
+    down, right = (direction[:, plane.axes[a]] * (-1 if plane.flips[a] else 1) for a in (0, 1))
+    rows, columns = vectors.shape[1:]
+    spacing = [inverse.grid.spacing[a] for a in plane.axes[:2]]
+    y = _centers(rows, height, spacing[0])[:, None] + np.tensordot(down, vectors, 1)
+    x = _centers(columns, width, spacing[1])[None, :] + np.tensordot(right, vectors, 1)
+    step = max(height, width) / GRID_LINES
+    lines = [_polyline(x[r, :], y[r, :]) for r in _positions(rows, height, step)]
+    lines += [_polyline(x[:, c], y[:, c]) for c in _positions(columns, width, step)]
+    return Line("grid", f"{width:.1f} {height:.1f}", "".join(lines))
 
 
 def _over_fixed(cuts: Cuts, weight: Row) -> Row:
     """The pictures of λ, half transparent over the fixed image."""
     pictures = tuple(
-        Picture(_gray(cuts.fixed(p, cuts.middle(p))), f"{picture.alt}, over the fixed image", _veil(picture))
+        Picture(_gray(cuts.fixed(p, cuts.middle(p))), f"{picture.alt}, over the fixed image", veil=picture.uri)
         for p, picture in enumerate(weight.pictures)
     )
     caption = "Half transparent over the fixed image. Dark is free to deform, bright is held together."
     return Row("Regularization weight λ over the fixed image", caption, pictures, weight.bar)
 
 
-def _veil(picture: Picture) -> str:
-    return f'<img src="{picture.uri}" alt="" style="opacity:.55">'
-
-
 def _image_row(cuts: Cuts, title: str, caption: str, state: str | None) -> Row:
-    def draw(plane: int, number: int) -> Picture:
-        image = cuts.fixed(plane, number) if state is None else cuts.moving(plane, number, state)
-        return Picture(_gray(image), f"{title}, {cuts.planes[plane].name.lower()}")
+    def draw(plane: int, number: int) -> Drawn:
+        return _gray(cuts.fixed(plane, number) if state is None else cuts.moving(plane, number, state)), ()
 
-    return Row(title, caption, _per_plane(cuts, draw))
+    return Row(title, caption, _pictures(cuts, title, draw))
 
 
 def _checker_row(cuts: Cuts, state: str, title: str, caption: str) -> Row:
-    def draw(plane: int, number: int) -> Picture:
+    def draw(plane: int, number: int) -> Drawn:
         fixed, moving = cuts.fixed(plane, number), cuts.moving(plane, number, state)
-        tiles = _tiles(fixed.shape, cuts.planes[plane])
-        return Picture(_gray(np.where(tiles, moving, fixed)), f"{title}, {cuts.planes[plane].name.lower()}")
+        return _gray(np.where(_tiles(fixed.shape, cuts.planes[plane]), moving, fixed)), ()
 
-    return Row(title, caption, _per_plane(cuts, draw))
+    return Row(title, caption, _pictures(cuts, title, draw))
 
 
 def _difference_rows(cuts: Cuts, before: str) -> list[Row]:
@@ -153,70 +175,60 @@ def _difference_rows(cuts: Cuts, before: str) -> list[Row]:
         state: [cuts.moving(p, cuts.middle(p), state) - cuts.fixed(p, cuts.middle(p)) for p in range(3)]
         for state in (before, "after")
     }
-    finite = np.concatenate([np.abs(d[np.isfinite(d)]) for d in differences[before]] or [np.zeros(1)])
+    finite = np.concatenate([np.abs(d[np.isfinite(d)]) for d in differences[before]])
     limit = max(0.1, float(np.percentile(finite, 98))) if finite.size else 1.0
-    bar = Bar(
-        DIFFERENCE, ((0.0, f"-{limit:.2g}"), (0.5, "0"), (1.0, f"+{limit:.2g}")), "moving darker", "moving brighter"
+    ticks = ((0.0, f"-{limit:.2g}"), (0.5, "0"), (1.0, f"+{limit:.2g}"))
+    bar = Bar(DIFFERENCE, ticks, "moving darker", "moving brighter")
+    fading = (
+        "The colors should fade, edges above all. Between modalities the difference says little: trust the checkerboard there."
     )
-    caption = {
-        before: "Share of the display range; white is equal, gray has no data.",
-        "after": "The colors should fade, edges above all. Between modalities the difference says little: "
-        "trust the checkerboard there.",
-    }
-    titles = {before: "Difference before", "after": "Difference after"}
-    return [
-        Row(
-            titles[state],
-            caption[state],
-            tuple(
-                Picture(
-                    data_uri(indices(d, -limit, limit), DIFFERENCE), f"{titles[state]}, {cuts.planes[p].name.lower()}"
-                )
-                for p, d in enumerate(pictures)
-            ),
-            bar,
-            light=True,
-        )
-        for state, pictures in differences.items()
-    ]
+
+    def row(state: str, title: str, caption: str) -> Row:
+        def draw(plane: int, number: int) -> Drawn:
+            return data_uri(indices(differences[state][plane], -limit, limit), DIFFERENCE), ()
+
+        return Row(title, caption, _pictures(cuts, title, draw), bar, light=True)
+
+    share = "Share of the display range; white is equal, gray has no data."
+    return [row(before, "Difference before", share), row("after", "Difference after", fading)]
 
 
-def _outline_row(cuts: Cuts) -> Row | None:
-    """Outlines of the fixed and of the warped moving label map over the fixed image."""
+def _outline_rows(cuts: Cuts) -> list[Row]:
+    """Outlines of the fixed and of the warped moving label map over the fixed image; no row without both."""
     companions = cuts.companions
     if companions is None or companions.fixed_labels is None or companions.moving_labels is None:
-        return None
+        return []
 
-    def draw(plane: int, number: int) -> Picture:
+    def draw(plane: int, number: int) -> Drawn:
         view, grid = cuts.planes[plane], cuts.planes[plane].slice_grid(cuts.grid, number)
         fixed = view.cut(resample_labels(companions.fixed_labels, None, grid).data[0], 0)
         warped = view.cut(resample_labels(companions.moving_labels, cuts.registration.transform, grid).data[0], 0)
-        overlay = label_outlines(fixed, "fixed-outline") + label_outlines(warped, "warped-outline")
-        return Picture(_gray(cuts.fixed(plane, number)), f"Label outlines, {view.name.lower()}", overlay)
+        lines = label_outlines(fixed, "fixed-outline"), label_outlines(warped, "warped-outline")
+        return _gray(cuts.fixed(plane, number)), lines
 
     caption = "Structures of the fixed image (green) and of the warped moving image (orange): they should coincide."
-    return Row("Label outlines", caption, _per_plane(cuts, draw))
+    return [Row("Label outlines", caption, _pictures(cuts, "Label outlines", draw))]
 
 
-def _lambda_row(cuts: Cuts, numbers: list[int]) -> Row | None:
+def _lambda_rows(cuts: Cuts, numbers: list[int]) -> list[Row]:
+    """The map of λ; no row where it is one constant."""
     weights, settings = cuts.registration.lambda_map.data[0], cuts.registration.settings
     highest = float(weights.max())
     if highest - float(weights.min()) < 1e-6:
-        return None
+        return []
     per_pair = settings.prior == "beta" and not cuts.registration.model  # a network has a largest weight of its own
     top = settings.lambda_max if per_pair else float(f"{highest:.2g}")
 
-    def draw(plane: int, number: int) -> Picture:
+    def draw(plane: int, number: int) -> Drawn:
         cut = shrunk(cuts.field(weights, plane, number))
-        uri = data_uri(indices(cut, 0, top), WEIGHT)
-        return Picture(uri, f"Weight map, {cuts.planes[plane].name.lower()}", _anatomy(cuts, plane, number))
+        return data_uri(indices(cut, 0, top), WEIGHT), (_anatomy(cuts, plane, number),)
 
     bar = Bar(WEIGHT, ((0.0, "0"), (0.5, f"{top / 2:g}"), (1.0, f"{top:g}")), "free to deform", "held together")
     caption = (
         "How strongly the deformation was kept smooth at each place. Dark where the two anatomies differ or slide "
         "along each other, bright where the motion is uniform."
     )
-    return Row("Regularization weight λ", caption, _per_plane(cuts, draw, numbers), bar)
+    return [Row("Regularization weight λ", caption, _pictures(cuts, "Weight map", draw, numbers), bar)]
 
 
 def _jacobian_row(cuts: Cuts, numbers: list[int]) -> Row:
@@ -227,12 +239,12 @@ def _jacobian_row(cuts: Cuts, numbers: list[int]) -> Row:
     factor = next((f for f in (1.1, 1.25, 1.5, 2.0, 3.0, 4.0) if math.log(f) >= reach), 8.0)
     limit = math.log(factor)
 
-    def draw(plane: int, number: int) -> Picture:
+    def draw(plane: int, number: int) -> Drawn:
         cut = cuts.field(jacobian, plane, number)
         folded = shrunk((cut <= 0).astype(np.float32)) > 0
         log = shrunk(np.log(np.maximum(cut, 1e-9)))
         uri = data_uri(indices(log, -limit, limit, marked=folded), VOLUME_CHANGE)
-        return Picture(uri, f"Volume change, {cuts.planes[plane].name.lower()}", _anatomy(cuts, plane, number))
+        return uri, (_anatomy(cuts, plane, number),)
 
     ticks = ((0.0, f"÷ {factor:g}"), (0.5, "1"), (1.0, f"× {factor:g}"))
     bar = Bar(VOLUME_CHANGE, ticks, "moving image is smaller here", "moving image is larger here")
@@ -241,31 +253,47 @@ def _jacobian_row(cuts: Cuts, numbers: list[int]) -> Row:
         "fixed image reads two voxels of the moving one. Smooth colors are plausible; red marks folds, of which there "
         "should be none."
     )
-    return Row("Volume change (log-Jacobian)", caption, _per_plane(cuts, draw, numbers), bar, light=True)
+    return Row("Volume change (log-Jacobian)", caption, _pictures(cuts, "Volume change", draw, numbers), bar, light=True)
 
 
 def _grid_row(cuts: Cuts, numbers: list[int]) -> Row:
     registration = cuts.registration
 
-    def draw(plane: int, number: int) -> Picture:
-        view = cuts.planes[plane]
-        lines = deformation_lines(view, registration.inverse, cuts.field_slice(plane, number))
-        folds = fold_marks(cuts.field(registration.jacobian.data[0], plane, number))
-        picture = _gray(0.55 * cuts.moving(plane, number, "after"))
-        return Picture(picture, f"Deformation grid, {view.name.lower()}", lines + folds)
+    def draw(plane: int, number: int) -> Drawn:
+        grid = deformation_lines(cuts.planes[plane], registration.inverse, cuts.field_slice(plane, number))
+        folds = _fold_marks(cuts.field(registration.jacobian.data[0], plane, number))
+        return _gray(0.55 * cuts.moving(plane, number, "after")), (grid, *folds)
 
     caption = (
         "A straight grid drawn on the moving image (after its affine part) and carried along with it. Lines may bend "
         "and crowd; they must not cross. Folds would be red."
     )
-    return Row("Deformation grid", caption, _per_plane(cuts, draw, numbers))
+    return Row("Deformation grid", caption, _pictures(cuts, "Deformation grid", draw, numbers))
 
 
-def _anatomy(cuts: Cuts, plane: int, number: int) -> str:
+def _pictures(cuts: Cuts, alt: str, draw: Callable[[int, int], Drawn], numbers: list[int] | None = None) -> tuple[Picture, ...]:
+    """`draw(plane number, slice number)` for the three planes; of the middle slices if none are named."""
+    drawn = [draw(p, cuts.middle(p) if numbers is None else numbers[p]) for p in range(3)]
+    return tuple(
+        Picture(uri, f"{alt}, {plane.name.lower()}", lines) for plane, (uri, lines) in zip(cuts.planes, drawn, strict=True)
+    )
+
+
+def _gray(image: np.ndarray) -> str:
+    return data_uri(indices(image, 0, 1), GRAY)
+
+
+def _anatomy(cuts: Cuts, plane: int, number: int) -> Line:
     """Faint contours of the fixed image, to tell where one is."""
     image = np.pad(cuts.fixed(plane, number), 1, mode="edge")
     smooth = sum(image[r : image.shape[0] - 2 + r, c : image.shape[1] - 2 + c] for r in range(3) for c in range(3)) / 9
     return label_outlines(np.digitize(smooth, CONTOURS), "anatomy")
+
+
+def _fold_marks(jacobian: np.ndarray) -> list[Line]:
+    """Red squares where the Jacobian determinant (rows, columns) is not positive; none without folds."""
+    path = "".join(f"M{c} {r}h1v1h-1z" for r, c in np.argwhere(jacobian <= 0))
+    return [Line("fold", f"{jacobian.shape[1]} {jacobian.shape[0]}", path)] if path else []
 
 
 def _tiles(shape: tuple[int, int], plane: Plane) -> np.ndarray:
@@ -275,12 +303,23 @@ def _tiles(shape: tuple[int, int], plane: Plane) -> np.ndarray:
     return (rows[:, None] + columns[None, :]) % 2 == 1
 
 
-def _gray(image: np.ndarray) -> str:
-    return data_uri(indices(image, 0, 1), GRAY)
+def _positions(count: int, size: float, step: float) -> np.ndarray:
+    """Voxel rows (or columns) about `step` mm apart, the last one included."""
+    stride = max(1, round(step / (size / count)))
+    return np.unique(np.append(np.arange(0, count, stride), count - 1))
 
 
-def _per_plane(
-    cuts: Cuts, draw: Callable[[int, int], Picture], numbers: list[int] | None = None
-) -> tuple[Picture, ...]:
-    """`draw(plane number, slice number)` for the three planes; the middle slices if none are named."""
-    return tuple(draw(p, cuts.middle(p) if numbers is None else numbers[p]) for p in range(3))
+def _centers(count: int, size: float, spacing: float) -> np.ndarray:
+    """Where voxel centers lie along an edge of `size` mm, when the first and last are equally far from its ends."""
+    return (size - (count - 1) * spacing) / 2 + np.arange(count) * spacing
+
+
+def _polyline(x: np.ndarray, y: np.ndarray) -> str:
+    keep = np.unique(np.linspace(0, len(x) - 1, min(len(x), LINE_POINTS)).round().astype(int))
+    return "M" + "L".join(f"{x[n]:.1f} {y[n]:.1f}" for n in keep)
+
+
+def _runs(flags: np.ndarray) -> list[tuple[int, int]]:
+    """(start, length) of the runs of True."""
+    edges = np.flatnonzero(np.diff(np.concatenate(([0], flags.astype(np.int8), [0]))))
+    return [(int(a), int(b - a)) for a, b in zip(edges[::2], edges[1::2], strict=True)]

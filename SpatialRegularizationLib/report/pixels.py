@@ -1,4 +1,4 @@
-"""Small pictures without a plotting package: color maps as control points, and indexed PNG files (ISO/IEC 15948)."""
+"""Color arrays and write them as small PNG files (ISO/IEC 15948) without a plotting package."""
 
 from __future__ import annotations
 
@@ -40,6 +40,22 @@ DIFFERENCE = ColorMap(("#1f4fa3", "#8fb3e0", "#ffffff", "#e9a08f", "#b3261e"), m
 """Diverging around 0, for signed differences of intensity."""
 VOLUME_CHANGE = ColorMap(("#1b3f8b", "#7fa6dc", "#ffffff", "#f0b56b", "#9a5a00"), mark="#e00000")
 """Diverging around 0, for the log-Jacobian; red is kept for folds."""
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A color bar: its map, tick texts at shares 0 to 1, and what the two ends mean."""
+
+    color_map: ColorMap
+    ticks: tuple[tuple[float, str], ...]
+    low: str = ""
+    high: str = ""
+
+    @classmethod
+    def over(cls, color_map: ColorMap, low: float, high: float, digits: str, ends: tuple[str, str]) -> Bar:
+        """With ticks at both ends and in the middle of a range, written in a format such as ".3f"."""
+        ticks = tuple((share, format(low + share * (high - low), digits)) for share in (0.0, 0.5, 1.0))
+        return cls(color_map, ticks, *ends)
 
 
 def indices(values: np.ndarray, low: float, high: float, *, marked: np.ndarray | None = None) -> np.ndarray:

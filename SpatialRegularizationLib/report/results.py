@@ -48,7 +48,7 @@ def write_result(
     overwrite: bool = False,
     companions: Companions | None = None,
     about: dict[str, Any] | None = None,
-) -> Path:
+) -> dict[str, Any]:
     """Write everything about a registration into one folder, at once or not at all.
 
     Args:
@@ -60,20 +60,19 @@ def write_result(
         about: more entries of report.json; "title" heads the report.
 
     Returns:
-        The folder.
+        The content of its report.json.
 
     Raises:
         FileExistsError: something is there already, see `check_destination`, or another process is writing there.
         OSError: disk full or no permission; nothing is left behind.
     """
-    about = about or {}
     with claimed_folder(folder) as folder:
         check_destination(folder, overwrite=overwrite)
         _check_space(folder, registration)
-        content = summary(registration, command) | about
+        content = summary(registration, command) | (about or {})
         texts = {
             REPORT: json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False),
-            "report.html": report_html(registration, command, companions=companions, title=str(about.get("title", ""))),
+            "report.html": report_html(registration, content, companions=companions),
         }
         try:
             with replaced(folder, overwrite=overwrite) as temporary:
@@ -87,7 +86,7 @@ def write_result(
                 f"The result could not be written to {folder} ({_first_cause(error)}): free some space or choose another "
                 "folder; nothing was left there."
             ) from error
-    return folder
+    return content
 
 
 def _write_images(folder: Path, registration: Registration, companions: Companions | None) -> None:

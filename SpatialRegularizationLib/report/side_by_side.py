@@ -1,15 +1,12 @@
-"""Several registrations of one pair on one page: their figures in columns, their pictures side by side."""
+"""Write one page about several registrations of the same pair: their figures in columns, their pictures side by side."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
-from html import escape
 from typing import TYPE_CHECKING
 
 from .cuts import Cuts
-from .frames import row_html
-from .page import Card, Page, Section
+from .page import page
 from .pictures import Row, deformation_rows, match_rows
 from .summary import summary
 from .verdicts import Figure, figures_of, verdict_of
@@ -44,27 +41,26 @@ def side_by_side_html(
     """
     if len(registrations) < 2:
         raise ValueError(f"Side by side needs at least two registrations, got {len(registrations)}; write the single report.")
-    figures = {name: _figures(registration) for name, registration in registrations.items()}
+    figures = {name: figures_of(summary(r, ""), min(r.fixed.grid.spacing)) for name, r in registrations.items()}
     cuts = {name: Cuts(registration, companions) for name, registration in registrations.items()}
-    page = Page(
-        kind="Registrations side by side",
+    known: dict[str, Figure] = {}
+    for figure in (figure for found in figures.values() for figure in found):
+        known.setdefault(figure.name, figure)
+    return page(
+        "side_by_side",
         title=title or "Side by side",
         subtitle=f"The same two images, registered in {len(registrations)} ways: {', '.join(registrations)}.",
         verdict=_verdict(figures),
-        cards=[Card(name, f"{r.seconds:.1f} s", _headline(figures[name])) for name, r in registrations.items()],
-        sections=[
-            Section("Figures", "Of the whole registration; small differences mean little on one pair.", _table(figures, links)),
-            Section("Does it match?", "The moving image in the places of the fixed one.", _rows(cuts, _match)),
-            Section("Is the deformation plausible?", "The nonlinear part of each transform.", _rows(cuts, deformation_rows)),
-        ],
+        cards=[(name, f"{r.seconds:.1f} s", _headline(figures[name])) for name, r in registrations.items()],
+        figures=known,
+        columns={method: {figure.name: figure.after for figure in found} for method, found in figures.items()},
+        links=links or {},
+        planes=next(iter(cuts.values())).planes,
+        match=_rows(cuts, lambda own: [row for row in match_rows(own) if row.title in MATCH]),
+        deformation=_rows(cuts, deformation_rows),
         command=command,
         settings={name: _how(registration) for name, registration in registrations.items()},
     )
-    return page.html()
-
-
-def _figures(registration: Registration) -> list[Figure]:
-    return figures_of(summary(registration, ""), min(registration.fixed.grid.spacing))
 
 
 def _verdict(figures: Mapping[str, list[Figure]]) -> tuple[str, str]:
@@ -80,41 +76,11 @@ def _headline(figures: list[Figure]) -> str:
     return ", ".join(f"{figure.name} {figure.after}" for figure in figures[:2])
 
 
-def _table(figures: Mapping[str, list[Figure]], links: Mapping[str, str] | None) -> str:
-    """One line for each figure, one column for each method, and the value before where there is one."""
-    names = list(dict.fromkeys(figure.name for found in figures.values() for figure in found))
-    columns = {method: {figure.name: figure for figure in found} for method, found in figures.items()}
-    head = "".join(f"<th>{_linked(method, (links or {}).get(method))}</th>" for method in figures)
-    lines = []
-    for name in names:
-        found = [column.get(name) for column in columns.values()]
-        known = next(figure for figure in found if figure is not None)
-        cells = "".join(f"<td>{escape(figure.after) if figure else '–'}</td>" for figure in found)
-        before = f"<td>{escape(known.before or '–')}</td>"
-        lines.append(f'<tr title="{escape(known.help)}"><th scope="row">{escape(name)}</th>{before}{cells}</tr>')
-    return (
-        f'<table class="numbers"><thead><tr><th>Figure</th><th>Before</th>{head}</tr></thead>'
-        f"<tbody>{''.join(lines)}</tbody></table>"
-    )
-
-
-def _linked(method: str, link: str | None) -> str:
-    return escape(method) if link is None else f'<a href="{escape(link)}">{escape(method)}</a>'
-
-
-def _match(cuts: Cuts) -> list[Row]:
-    return [row for row in match_rows(cuts) if row.title in MATCH]
-
-
-def _rows(cuts: Mapping[str, Cuts], rows_of: Callable[[Cuts], list[Row]]) -> str:
-    """Each kind of picture once, the methods in columns."""
+def _rows(cuts: Mapping[str, Cuts], rows_of: Callable[[Cuts], list[Row]]) -> dict[str, dict[str, Row]]:
+    """{title: {method: row}}, each kind of picture once."""
     found = {method: {row.title: row for row in rows_of(own)} for method, own in cuts.items()}
-    titles = list(dict.fromkeys(title for rows in found.values() for title in rows))
-    parts = []
-    for title in titles:
-        shown = {method: replace(rows[title], title=f"{title}: {method}") for method, rows in found.items() if title in rows}
-        parts.append('<div class="maps">' + "".join(row_html(cuts[method], row) for method, row in shown.items()) + "</div>")
-    return "".join(parts)
+    titles = dict.fromkeys(title for rows in found.values() for title in rows)
+    return {title: {method: rows[title] for method, rows in found.items() if title in rows} for title in titles}
 
 
 def _how(registration: Registration) -> str:

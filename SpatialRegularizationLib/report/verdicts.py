@@ -1,12 +1,11 @@
-"""The figures of a registration in words: what each means, what is good, and one sentence about all of them."""
+"""Put the figures of a registration into words: what each means, what is good, and lengths in a unit that suits the voxels."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
-
-from .lengths import LengthUnit
 
 SIMILARITY_NAMES = {
     "lncc": ("Local correlation (LNCC)", "1 is perfect; unrelated images are near 0."),
@@ -14,6 +13,43 @@ SIMILARITY_NAMES = {
     "mind": ("Structural likeness (MIND-SSC)", "1 is perfect."),
 }
 """Name, and what is good; larger is more alike for each."""
+UNITS = (("m", 1e3, 1e3), ("mm", 1.0, 1e-2), ("µm", 1e-3, 1e-5), ("nm", 1e-6, 0.0))
+"""Name, length in mm, and the smallest voxel in mm for which it is taken."""
+
+
+@dataclass(frozen=True)
+class LengthUnit:
+    """How lengths in an image are written.
+
+    Args:
+        name: as it is printed.
+        mm: its length.
+        finer: digits beyond those that suit voxels of one unit.
+    """
+
+    name: str
+    mm: float
+    finer: int
+
+    @classmethod
+    def of(cls, voxel_mm: float) -> LengthUnit:
+        """The unit for images whose smallest voxel spacing is this, in mm."""
+        name, mm, _ = next(unit for unit in UNITS if voxel_mm >= unit[2])
+        return cls(name, mm, max(0, round(-math.log10(voxel_mm / mm))))
+
+    def number(self, length_mm: float, digits: int) -> str:
+        """A length without its unit.
+
+        Args:
+            length_mm: in mm.
+            digits: after the point where voxels have one unit; finer voxels get more.
+        """
+        return f"{length_mm / self.mm:.{digits + self.finer}f}"
+
+    def words(self, length_mm: float) -> str:
+        """A length with its unit, three significant digits or all before the point."""
+        value = length_mm / self.mm
+        return f"{value:.3g} {self.name}" if abs(value) < 1000 else f"{value:.0f} {self.name}"
 
 
 @dataclass(frozen=True)

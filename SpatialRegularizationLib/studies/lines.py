@@ -1,4 +1,4 @@
-"""What a study has measured so far: one JSON line for each method and pair, so that it can go on where it stopped."""
+"""Keep what a study has measured so far, one JSON line for each method and pair, so that it can go on where it stopped."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from typing import Any
 
 from ..io.atomic import write_text
 from ..io.lists import ListedPair
-from .measured_pair import Measured
-from .pictures import SUBJECT
+from .measured_pair import SUBJECT, Measured
 from .settings import StudySettings
 
 LINES, PICTURES = "lines.jsonl", "pictures"

@@ -13,14 +13,19 @@ from ..registration.choices import chosen_device
 from ..registration.network import Network, network_of
 from ..registration.register import register
 from ..registration.result import Registration
+from ..report.cuts import Cuts
+from ..report.page import part
+from ..report.pictures import method_rows, subject_rows
 from ..report.summary import plain
 from .baselines import run_baseline
 from .figures import figures_of_transform, figures_of_weight
 from .methods import START, Method
 from .pairs import ReadPair
-from .pictures import method_pictures, subject_pictures
 from .reading import read_pair
 from .settings import StudySettings
+
+SUBJECT = "<!-- subject -->"
+"""Ends the pictures of the pair itself, which are the same for every method."""
 
 
 @dataclass(frozen=True)
@@ -91,8 +96,7 @@ class Measuring:
             transform = registration.transform
             extra |= figures_of_weight(registration, pair.companions.fixed_labels, settings.regions)
             if pictured:
-                companions = replace(pair.companions, fixed_points=None, moving_points=None)
-                pictures = subject_pictures(registration, companions) + method_pictures(registration, companions)
+                pictures = pictures_of(registration)
         figures = figures_of_transform(transform, pair, settings) | extra
         note = " ".join(pair.companions.notes) if method.kind == START else ""
         return Measured(pair.name, method.name, plain(figures), pictures=pictures, note=note)
@@ -117,3 +121,10 @@ class Measuring:
         if method.what not in self._networks:
             self._networks[method.what] = network_of(method.what, method.condition, chosen_device(self._settings.device))
         return self._networks[method.what]
+
+
+def pictures_of(registration: Registration) -> str:
+    """HTML of the two images, then warped image, λ over the fixed image, volume change and deformation grid."""
+    cuts = Cuts(registration)
+    subject, method = (part("parts", "rows", cuts.planes, rows_of(cuts)) for rows_of in (subject_rows, method_rows))
+    return f"{subject}{SUBJECT}{method}"

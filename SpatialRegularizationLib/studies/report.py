@@ -1,31 +1,26 @@
-"""study.html: what the methods of a study are worth, in one file without anything outside it."""
+"""Write study.html: what the methods of a study are worth, in one file without anything outside it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
-from html import escape
 from typing import Any
 
+from markupsafe import Markup
+
 from ..report.box_plots import COLORS, box_plot
-from ..report.page import Card, Page, Section, pairs
+from ..report.page import Section, page
 from .methods import Method
-from .results import StudyResults
-from .tables import COLUMNS, aims_table, comparison_table, conventions, digits_of, label_table, main_table
+from .results import MEDIANS, Spread, StudyResults
+from .tables import COLUMNS, conventions, digits_of
 
 DRAWN = ("dice", "hd95_mm", "tre_mm", "lncc", "mind", "sd_log_j", "ndv_percent", "seconds")
 MOST_LABELS = 60
 """Boxes of more labels would be too small to read; their table stays."""
-STYLE = """<style>
-.boxes { display: block; width: 100%; max-width: 820px; height: auto; margin: 6px 0 18px; }
-.boxes .tick { stroke: var(--line); } .boxes .small { font-size: 12px; fill: var(--soft); stroke: none; }
-.boxes .middle { text-anchor: middle; } .boxes .end { text-anchor: end; }
-.numbers sup { color: var(--soft); } .wide { overflow-x: auto; }
-.colors { display: flex; flex-wrap: wrap; gap: 2px 18px; font-size: 13px; color: var(--soft); }
-.colors i { display: inline-block; width: 11px; height: 11px; border-radius: 2px; margin-right: 5px; }
-.aims td:nth-child(2) { white-space: normal; }
-h3.method { margin-top: 22px; } h3.pair { margin-top: 30px; font-size: 17px; }
-</style>"""
+OVERALL = ("mean", "p5", "p50", "p95", "gradient_correlation")
+"""Ends of the figures of λ over all labels."""
+STATES = {True: ("good", "reached"), False: ("bad", "missed"), None: ("caution", "not known")}
+"""Whether an aim is reached → its level, and in words."""
 
 
 def study_html(
@@ -40,30 +35,34 @@ def study_html(
     Args:
         results: finished or not.
         command: the exact command.
-        pictures: (pair, method) → HTML of the pair's own pictures, and of the method's; empty where there are none.
+        pictures: (pair, method) → HTML of the pair's own pictures, and of the method's; empty where there are none. It is shown
+            as it is: only what `report.page` has written may come from here.
         more: further sections, such as sweeps.
     """
     settings = results.settings
-    page = Page(
-        kind="Study",
+    colors = {m: COLORS[n % len(COLORS)] for n, m in enumerate(results.methods)}
+    plots = [box_plot({"": _series(results, name)}, colors, COLUMNS[name][0]) for name in DRAWN]
+    return page(
+        "study",
         title=settings.title or "Study",
         subtitle=f"{len(settings.methods)} methods on {len(results.pairs)} pairs.",
         verdict=_verdict(results),
         cards=_cards(results),
-        sections=[
-            *_table_sections(results),
-            *_box_sections(results),
-            *_label_sections(results),
-            *_weight_sections(results),
-            *more,
-            *_picture_sections(results, pictures),
-            *_failure_sections(results),
-            _convention_section(results),
-        ],
         command=command,
         settings=_settings(results),
+        reference=settings.compared_with,
+        colors=colors,
+        main=_main_table(results),
+        aims=_aims(results),
+        comparisons=_comparisons(results),
+        plots=[plot for plot in plots if plot],
+        labels=_labels(results, colors),
+        weights=_weights(results, colors),
+        more=more,
+        pictures=_pictures(results, pictures),
+        failures=results.failures,
+        conventions=conventions(results),
     )
-    return page.html().replace("</head>", f"{STYLE}\n</head>", 1)
 
 
 def _verdict(results: StudyResults) -> tuple[str, str]:
@@ -83,7 +82,7 @@ def _verdict(results: StudyResults) -> tuple[str, str]:
     )
 
 
-def _cards(results: StudyResults) -> list[Card]:
+def _cards(results: StudyResults) -> list[tuple[str, str, str]]:
     cards = []
     for name in ("dice", "tre_mm", "folding_percent", "seconds"):
         word, _, sign = COLUMNS[name]
@@ -92,101 +91,130 @@ def _cards(results: StudyResults) -> list[Card]:
             continue
         if name == "folding_percent":
             clean = sum(s.high == 0 for s in found.values())
-            cards.append(Card("Without any fold", f"{clean} of {len(found)}", "methods, on all pairs"))
+            cards.append(("Without any fold", f"{clean} of {len(found)}", "methods, on all pairs"))
             continue
         typical = {m: s.typical(name) for m, s in found.items()}
         best = max(typical, key=lambda m: sign * typical[m])
-        cards.append(Card(f"Best {word}", f"{typical[best]:.{digits_of(name, typical[best])}f}", best))
+        cards.append((f"Best {word}", f"{typical[best]:.{digits_of(name, typical[best])}f}", best))
     return cards
 
 
-def _table_sections(results: StudyResults) -> list[Section]:
-    lead = (
-        f"Mean ± standard deviation over the pairs (time and memory: median); the best method is bold. Marks: p < 0.05 (*), "
-        f"0.01 (**), 0.001 (***) against {results.settings.compared_with}, Wilcoxon signed-rank test with Holm's correction."
-    )
-    sections = [Section("Methods", lead, f'<div class="wide">{main_table(results)}</div>')]
-    if results.settings.aims:
-        sections.append(Section("Aims", "What this study was to show.", aims_table(results)))
-    table = comparison_table(results)
-    if table:
-        words = "Over the pairs where both worked. A small p-value says that a difference is no chance, not that it is large."
-        details = f'<details><summary>All comparisons</summary><div class="wide">{table}</div></details>'
-        sections.append(Section(f"Compared with {results.settings.compared_with}", words, details))
-    return sections
+def _main_table(results: StudyResults) -> dict[str, Any]:
+    """Headings, and for each method its cells (text, whether it is best, stars of its p-value) and its number of pairs."""
+    columns = [name for name in COLUMNS if any(results.spread(m, name) for m in results.methods)]
+    best = {name: _best(results, name) for name in columns}
+    p_values = {(c.method, c.figure): c.p_holm for c in results.comparisons}
+    rows = []
+    for method in results.methods:
+        cells = [
+            (_typical(results, method, name), method in best[name], _stars(p_values.get((method, name), 1.0)))
+            for name in columns
+        ]
+        count, failed = results.count(method, failed=False), results.count(method, failed=True)
+        rows.append((method, cells, f"{count}{f' ({failed} failed)' if failed else ''}"))
+    return {"columns": [COLUMNS[name][0] for name in columns], "rows": rows}
 
 
-def _box_sections(results: StudyResults) -> list[Section]:
-    drawn = []
-    for name in DRAWN:
-        series = {m: list(results.values(m, name).values()) for m in results.methods}
-        drawn.append(box_plot({"": series}, _colors(results), COLUMNS[name][0]))
-    lead = "Box: quartiles and median; whiskers: up to 1.5 times the box; diamond: mean; dots: pairs beyond the whiskers."
-    return [Section("Spread over the pairs", lead, "".join(drawn))] if any(drawn) else []
+def _best(results: StudyResults, name: str) -> set[str]:
+    sign = COLUMNS[name][2]
+    found = {m: s.typical(name) for m in results.methods[1:] if (s := results.spread(m, name))}
+    if not sign or len(set(found.values())) < 2:
+        return set()
+    top = max(sign * value for value in found.values())
+    return {m for m, value in found.items() if sign * value == top}
 
 
-def _label_sections(results: StudyResults) -> list[Section]:
+def _typical(results: StudyResults, method: str, name: str) -> str:
+    spread = results.spread(method, name)
+    if spread is None or name not in MEDIANS:
+        return _shown(spread, name)
+    return f"{spread.median:.{digits_of(name, spread.median)}f}"
+
+
+def _stars(p: float) -> str:
+    return "*" * sum(p < bound for bound in (0.05, 0.01, 0.001))
+
+
+def _shown(spread: Spread | None, name: str) -> str:
+    if spread is None:
+        return "–"
+    digits = digits_of(name, spread.mean)
+    return f"{spread.mean:.{digits}f} ± {spread.sd:.{digits}f}"
+
+
+def _aims(results: StudyResults) -> list[tuple[str, str, str, str]]:
+    """Level, what was asked for, what was found, and whether that is enough."""
+    rows = []
+    for verdict in results.verdicts():
+        level, state = STATES[verdict.reached]
+        name = COLUMNS.get(verdict.aim.figure, (verdict.aim.figure,))[0]
+        rows.append((level, f"{name} of {verdict.aim.method}", verdict.words, state))
+    return rows
+
+
+def _comparisons(results: StudyResults) -> list[tuple[str, ...]]:
+    """Mean difference to the reference, how often more, W, p, corrected p, and how p was found."""
+    return [
+        (
+            COLUMNS[c.figure][0], c.method, f"{c.difference:+.4g}", f"{c.higher} of {c.count}",
+            f"{min(c.test.w_plus, c.test.w_minus):g}", _p(c.test.p_value), _p(c.p_holm),
+            "exact" if c.test.exact else "normal approximation",
+        )
+        for c in results.comparisons
+    ]  # fmt: skip
+
+
+def _p(value: float) -> str:
+    return f"{value:.2g}" if value >= 1e-4 else f"{value:.0e}"
+
+
+def _table(results: StudyResults, figure: str, names: Sequence[str]) -> tuple[list[str], list[list[str]]]:
+    """Head and rows: mean ± standard deviation of each label (or region), one column for each method."""
+    methods = [m for m in results.methods if any(results.spread(m, f"{figure}_{name}") for name in names)]
+    rows = [
+        [name.replace("_", " "), *(_shown(results.spread(m, f"{figure}_{name}"), figure) for m in methods)] for name in names
+    ]
+    return ["", *methods], rows
+
+
+def _labels(results: StudyResults, colors: Mapping[str, str]) -> dict[str, Any]:
     names = _ends(results, "dice_")
     if len(names) < 2:
-        return []
-    groups = {n: {m: list(results.values(m, f"dice_{n}").values()) for m in results.methods} for n in names}
-    plot = box_plot(groups, _colors(results), "Dice") if len(names) <= MOST_LABELS else ""
-    tables = f'<div class="wide">{label_table(results, "dice", names)}</div>'
-    distances = f'<div class="wide">{label_table(results, "hd95_mm", names)}</div>'
-    content = (
-        _color_key(results, results.methods) + plot + f"<details><summary>Dice of each label</summary>{tables}</details>"
-        f"<details><summary>HD95 of each label, mm</summary>{distances}</details>"
-    )
-    return [Section("Labels", "Dice of each label over the pairs.", content)]
+        return {}
+    groups = {n: _series(results, f"dice_{n}") for n in names}
+    return {
+        "plot": box_plot(groups, colors, "Dice") if len(names) <= MOST_LABELS else None,
+        "dice": _table(results, "dice", names),
+        "hd95": _table(results, "hd95_mm", names),
+    }
 
 
-def _weight_sections(results: StudyResults) -> list[Section]:
+def _weights(results: StudyResults, colors: Mapping[str, str]) -> dict[str, Any]:
+    """Of λ over all labels and in each region; empty where no method has one."""
+    series = _series(results, "lambda_gradient_correlation")
+    plot = box_plot({"": series}, colors, "rank correlation of λ and |∇d|²")
+    if plot is None:
+        return {}
     names = _ends(results, "lambda_mean_")
-    series = {m: list(results.values(m, "lambda_gradient_correlation").values()) for m in results.methods}
-    plot = box_plot({"": series}, _colors(results), "rank correlation of λ and |∇d|²")
-    if not plot:
-        return []
-    lead = (
-        "Mean weight in parts of the anatomy, and how it goes with the gradient energy of the displacement: the model expects "
-        "little weight where the deformation is strong, so a negative correlation."
-    )
-    table = f'<div class="wide">{label_table(results, "lambda_mean", names)}</div>' if names else ""
-    whole = ["mean", "p5", "p50", "p95", "gradient_correlation"]
-    overall = f'<div class="wide">{label_table(results, "lambda", whole)}</div>'
-    regions = {n: {m: list(results.values(m, f"lambda_mean_{n}").values()) for m in results.methods} for n in names}
-    regions = {n.replace("_", " "): series for n, series in regions.items()}
-    shown = [m for m, values in series.items() if values]
-    boxes = _color_key(results, shown) + box_plot(regions, _colors(results), "mean λ") if len(names) > 1 else ""
-    return [Section("Regularization weight λ", lead, table + boxes + overall + plot)]
+    regions = {name.replace("_", " "): _series(results, f"lambda_mean_{name}") for name in names}
+    return {
+        "regions": _table(results, "lambda_mean", names) if names else None,
+        "shown": [m for m, values in series.items() if values] if len(names) > 1 else [],
+        "boxes": box_plot(regions, colors, "mean λ"),
+        "overall": _table(results, "lambda", OVERALL),
+        "plot": plot,
+    }
 
 
-def _picture_sections(results: StudyResults, pictures: Callable[[str, str], tuple[str, str]]) -> list[Section]:
-    parts = []
+def _pictures(results: StudyResults, pictures: Callable[[str, str], tuple[str, str]]) -> list[tuple[str, Markup, dict]]:
+    """Each pair that is shown, its own pictures, and those of each method."""
+    shown = []
     for pair in results.pairs[: results.settings.pictures]:
-        found = {m: pictures(pair, m) for m in results.methods}
+        found = {m: tuple(map(Markup, pictures(pair, m))) for m in results.methods}
         found = {m: html for m, html in found.items() if html[1]}
         if found:
-            own = next(subject for subject, _ in found.values())
-            parts.append(f'<h3 class="pair">{escape(pair)}</h3>{own}')
-            parts += [f'<h3 class="method">{escape(m)}</h3>{html}' for m, (_, html) in found.items()]
-    lead = "Cuts through the middle of the fixed image, in radiological convention; baselines are not drawn."
-    return [Section("Pictures", lead, "".join(parts))] if parts else []
-
-
-def _failure_sections(results: StudyResults) -> list[Section]:
-    if not results.failures:
-        return []
-    rows = "".join(
-        f'<tr><th scope="row">{escape(m.pair)}</th><td>{escape(m.method)}</td><td>{escape(m.error)}</td></tr>'
-        for m in results.failures
-    )
-    table = f"<table><thead><tr><th>Pair</th><th>Method</th><th>Reason</th></tr></thead><tbody>{rows}</tbody></table>"
-    return [Section("What failed", "Not part of any mean; the same command tries it again.", table)]
-
-
-def _convention_section(results: StudyResults) -> Section:
-    rows = pairs(conventions(results))
-    return Section("How each figure is defined", "", f'<table class="pairs"><tbody>{rows}</tbody></table>')
+            shown.append((pair, next(iter(found.values()))[0], {m: own for m, (_, own) in found.items()}))
+    return shown
 
 
 def _settings(results: StudyResults) -> Mapping[str, Any]:
@@ -208,16 +236,11 @@ def _words(method: Method) -> str:
     return ", ".join(parts)
 
 
+def _series(results: StudyResults, name: str) -> dict[str, list[float]]:
+    """A figure of each method over the pairs."""
+    return {m: list(results.values(m, name).values()) for m in results.methods}
+
+
 def _ends(results: StudyResults, start: str) -> list[str]:
     """What follows after `start` in the names of figures."""
     return [name.removeprefix(start) for name in results.figures if name.startswith(start)]
-
-
-def _colors(results: StudyResults) -> dict[str, str]:
-    return {m: COLORS[n % len(COLORS)] for n, m in enumerate(results.methods)}
-
-
-def _color_key(results: StudyResults, methods: Sequence[str]) -> str:
-    colors = _colors(results)
-    entries = "".join(f'<span><i style="background:{colors[m]}"></i>{escape(m)}</span>' for m in methods)
-    return f'<p class="colors">{entries}</p>'

@@ -1,4 +1,4 @@
-"""The tables of a study: for the page (HTML), for spreadsheets (CSV), and for programs (plain values)."""
+"""Write the tables of a study: for spreadsheets (CSV) and for programs (plain values); and say how each figure is defined."""
 
 from __future__ import annotations
 
@@ -6,13 +6,12 @@ import csv
 import io
 import math
 from dataclasses import asdict
-from html import escape
 from typing import Any
 
 import numpy as np
 
 from ..report.summary import plain, versions
-from .results import MEDIANS, Comparison, Spread, StudyResults
+from .results import Spread, StudyResults
 
 FORMAT = 1
 """Version of study.json."""
@@ -36,74 +35,6 @@ def digits_of(name: str, value: float) -> int:
     digits = COLUMNS.get(name, ("", 3, 0))[1]
     small = name.endswith("_mm") and 0 < abs(value) < 1
     return max(digits, 1 - math.floor(math.log10(abs(value)))) if small else digits
-
-
-def main_table(results: StudyResults) -> str:
-    """One line for each method, mean ± standard deviation over the pairs, the best one bold, marks for p < 0.05."""
-    columns = [name for name in COLUMNS if any(results.spread(m, name) for m in results.methods)]
-    best = {name: _best(results, name) for name in columns}
-    marks = {(c.method, c.figure): c for c in results.comparisons}
-    head = "".join(f"<th>{escape(COLUMNS[name][0])}</th>" for name in columns)
-    rows = []
-    for method in results.methods:
-        cells = "".join(
-            f"<td>{_cell(results, method, name, method in best[name], marks.get((method, name)))}</td>" for name in columns
-        )
-        count, failed = results.count(method, failed=False), results.count(method, failed=True)
-        rows.append(
-            f'<tr><th scope="row">{escape(method)}</th>{cells}<td>{count}{f" ({failed} failed)" if failed else ""}</td></tr>'
-        )
-    return _table(f"<th>Method</th>{head}<th>Pairs</th>", "".join(rows))
-
-
-def comparison_table(results: StudyResults) -> str:
-    """Mean difference to the reference, how often more, W, p and corrected p."""
-    rows = []
-    for c in results.comparisons:
-        kind = "exact" if c.test.exact else "normal approximation"
-        cells = (COLUMNS[c.figure][0], c.method, f"{c.difference:+.4g}", f"{c.higher} of {c.count}")
-        cells += (f"{min(c.test.w_plus, c.test.w_minus):g}", _p(c.test.p_value), _p(c.p_holm), kind)
-        rows.append("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in cells) + "</tr>")
-    words = ("Figure", "Method", f"Minus {results.settings.compared_with}", "Higher on", "W", "p", "p (Holm)", "Test")
-    head = "".join(f"<th>{escape(word)}</th>" for word in words)
-    return _table(head, "".join(rows)) if rows else ""
-
-
-def label_table(results: StudyResults, figure: str, names: list[str]) -> str:
-    """Mean ± standard deviation of each label (or region), one column for each method.
-
-    Args:
-        results: of the study.
-        figure: e.g. "dice".
-        names: of the labels, the ends of the names of their figures.
-    """
-    methods = [m for m in results.methods if any(results.spread(m, f"{figure}_{name}") for name in names)]
-    head = "".join(f"<th>{escape(method)}</th>" for method in methods)
-    rows = "".join(
-        f'<tr><th scope="row">{escape(name.replace("_", " "))}</th>'
-        + "".join(f"<td>{_shown(results.spread(m, f'{figure}_{name}'), figure)}</td>" for m in methods)
-        + "</tr>"
-        for name in names
-    )
-    return _table(f"<th></th>{head}", rows)
-
-
-def aims_table(results: StudyResults) -> str:
-    """What was asked for, and what was found."""
-    words = {True: ("good", "reached"), False: ("bad", "missed"), None: ("caution", "not known")}
-    rows = []
-    for verdict in results.verdicts():
-        level, state = words[verdict.reached]
-        aim = verdict.aim
-        name = COLUMNS.get(aim.figure, (aim.figure,))[0]
-        rows.append(
-            f'<tr class="{level}"><th scope="row">{escape(name)} of {escape(aim.method)}</th>'
-            f"<td>{escape(verdict.words)}</td><td>{state}</td></tr>"
-        )
-    return (
-        '<table class="figures aims"><thead><tr><th>Aim</th><th>Found</th><th></th></tr></thead>'
-        f"<tbody>{''.join(rows)}</tbody></table>"
-    )
 
 
 def measurements_csv(results: StudyResults) -> str:
@@ -189,42 +120,9 @@ def conventions(results: StudyResults) -> dict[str, str]:
     }
 
 
-def _table(head: str, rows: str) -> str:
-    return f'<table class="numbers"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'
-
-
-def _best(results: StudyResults, name: str) -> set[str]:
-    sign = COLUMNS[name][2]
-    found = {m: s.typical(name) for m in results.methods[1:] if (s := results.spread(m, name))}
-    if not sign or len(found) < 2:
-        return set()
-    top = max(sign * value for value in found.values())
-    return {m for m, value in found.items() if sign * value == top} if len(set(found.values())) > 1 else set()
-
-
-def _cell(results: StudyResults, method: str, name: str, best: bool, comparison: Comparison | None) -> str:
-    spread = results.spread(method, name)
-    middle = spread.typical(name) if spread and name in MEDIANS else None
-    text = _shown(spread, name) if middle is None else f"{middle:.{digits_of(name, middle)}f}"
-    text = f"<b>{text}</b>" if best else text
-    p = 1.0 if comparison is None else comparison.p_holm
-    return text + ("<sup>***</sup>" if p < 0.001 else "<sup>**</sup>" if p < 0.01 else "<sup>*</sup>" if p < 0.05 else "")
-
-
-def _shown(spread: Spread | None, name: str) -> str:
-    if spread is None:
-        return "–"
-    digits = digits_of(name, spread.mean)
-    return f"{spread.mean:.{digits}f} ± {spread.sd:.{digits}f}"
-
-
 def _with_pooled(results: StudyResults, method: str, name: str, spread: Spread) -> dict[str, Any]:
     pooled = results.pooled_sd(method, name)
     return asdict(spread) | ({} if pooled is None else {"pooled_sd": pooled})
-
-
-def _p(value: float) -> str:
-    return f"{value:.2g}" if value >= 1e-4 else f"{value:.0e}"
 
 
 def _plain_cell(value: float | None) -> str:

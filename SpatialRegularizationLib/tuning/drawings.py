@@ -1,33 +1,34 @@
-"""Drawings of a study as SVG: score over two parameters, over one, over the trials, over the steps; importance bars."""
+"""Lay out the charts of studies, sweeps and trainings: a frame with two axes, colors, lines and marks at places of their values.
+
+Optuna's own plots are not used: they need plotly or matplotlib (hundreds of files in a page, or a package that Slicer lacks), and
+show neither pruned trials nor the expected score between the trials.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
 
 import numpy as np
 
+from ..registration.settings import RULES
 from ..report.box_plots import round_ticks
-from ..report.pixels import WEIGHT, data_uri, indices
+from ..report.pixels import WEIGHT, Bar, data_uri, indices
 from .ranges import Range
 
-LEFT, RIGHT, TOP, BOTTOM = 62, 14, 14, 46
-"""Margins of a chart around its frame."""
-STAR = "".join(
-    f"{'L' if n else 'M'}{r * math.sin(n * math.pi / 5):.2f} {-r * math.cos(n * math.pi / 5):.2f}"
-    for n in range(10)
-    for r in ((9.0, 3.8)[n % 2],)
-)
-SYMBOLS = {
-    "completed": '<circle r="3.6" class="completed"/>',
-    "pruned": '<path d="M-3.4 -3.4L3.4 3.4M-3.4 3.4L3.4 -3.4" class="pruned-halo"/>'
-    '<path d="M-3.4 -3.4L3.4 3.4M-3.4 3.4L3.4 -3.4" class="pruned"/>',
-    "best": f'<path d="{STAR}Z" class="best"/>',
-    "top": '<path d="M-6 0H6M0 -6V6" class="top-halo"/><path d="M-6 0H6M0 -6V6" class="top"/>',
-}
-"""What stands for a completed trial, a pruned one, the best one, and the top of the surface."""
+SYMBOLS = {"eta": "η", "lambda": "λ"}
+"""How the conditions of networks are written; parameters of priors declare it themselves."""
+
+
+def word(name: str) -> str:
+    """A parameter as it is written, e.g. α′ for alpha_prime."""
+    return RULES.get(name, {}).get("symbol") or SYMBOLS.get(name, name.replace("_", " "))
+
+
+def shown(values: Mapping[str, float]) -> str:
+    """Parameters and their values in one line."""
+    return ", ".join(f"{word(name)} = {value:.4g}" for name, value in values.items())
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class Axis:
 
 @dataclass(frozen=True)
 class Mark:
-    """A symbol at a place of a chart, with what is said when the pointer rests on it."""
+    """A symbol at a place of a chart ("completed", "pruned", "best", "top"), with what is said when the pointer rests on it."""
 
     x: float
     y: float
@@ -60,103 +61,82 @@ class Mark:
 
 
 @dataclass(frozen=True)
+class Line:
+    """A line through places of a chart: its class in the style sheet; with `stairs` level until the next place."""
+
+    points: Sequence[tuple[float, float]]
+    kind: str = "so-far"
+    stairs: bool = False
+
+
+@dataclass(frozen=True)
+class Heat:
+    """Colors behind everything, as a PNG address, and their bar."""
+
+    uri: str
+    smooth: bool
+    bar: Bar
+
+    @classmethod
+    def of(cls, values: np.ndarray, ends: tuple[str, str], *, digits: str, smooth: bool) -> Heat:
+        """From values (up, across), first row at the lower end; ends: what the lowest and the highest value mean."""
+        low, high = float(values.min()), float(values.max())
+        return cls(data_uri(indices(values[::-1], low, high), WEIGHT), smooth, Bar.over(WEIGHT, low, high, digits, ends))
+
+
+@dataclass(frozen=True)
 class Chart:
     """A frame with two axes; places inside it are values of the axes.
 
     Args:
         across, up: the axes.
+        label: what it shows, for who cannot see it.
+        lines, marks: later ones above earlier ones; places beyond the frame are drawn at its border.
+        heat: colors behind them.
         size: width and height of the whole drawing.
     """
 
     across: Axis
     up: Axis
+    label: str
+    lines: Sequence[Line] = ()
+    marks: Sequence[Mark] = ()
+    heat: Heat | None = None
     size: tuple[int, int] = (620, 300)
-
-    def drawn(self, inside: str, label: str) -> str:
-        """The SVG with frame, axes and what stands inside."""
-        width, height = self.size
-        frame = f'<rect x="{LEFT}" y="{TOP}" width="{self._width}" height="{self._height}" class="tick"/>'
-        return (
-            f'<svg class="chart" viewBox="0 0 {width} {height}" role="img" aria-label="{escape(label)}">'
-            f"{inside}{frame}{self._axes()}</svg>"
-        )
-
-    def heat(self, values: np.ndarray, *, low: float, high: float, smooth: bool) -> str:
-        """Colors behind everything; values (up, across), first row at the lower end."""
-        style = "" if smooth else ' style="image-rendering:pixelated"'
-        uri = data_uri(indices(values[::-1], low, high), WEIGHT)
-        return (
-            f'<image x="{LEFT}" y="{TOP}" width="{self._width}" height="{self._height}" preserveAspectRatio="none"'
-            f'{style} href="{uri}"/>'
-        )
-
-    def marks(self, marks: Sequence[Mark]) -> str:
-        """Symbols, later ones above earlier ones; places beyond the frame are drawn at its border."""
-        return "".join(
-            f'<g transform="translate({self._x(m.x):.1f} {self._y(m.y):.1f})">{SYMBOLS[m.kind]}'
-            f"<title>{escape(m.title)}</title></g>"
-            for m in marks
-        )
-
-    def line(self, points: Sequence[tuple[float, float]], css_class: str, *, stairs: bool = False) -> str:
-        """A line through places, level until the next place with `stairs`."""
-        if not points:
-            return ""
-        path = f"M{self._x(points[0][0]):.1f} {self._y(points[0][1]):.1f}"
-        for x, y in points[1:]:
-            path += f"H{self._x(x):.1f}V{self._y(y):.1f}" if stairs else f"L{self._x(x):.1f} {self._y(y):.1f}"
-        return f'<path d="{path}" class="{css_class}"/>'
+    left, top = 62, 14
 
     @property
-    def _width(self) -> int:
-        return self.size[0] - LEFT - RIGHT
+    def width(self) -> int:
+        """Of the frame."""
+        return self.size[0] - self.left - 14
 
     @property
-    def _height(self) -> int:
-        return self.size[1] - TOP - BOTTOM
+    def height(self) -> int:
+        """Of the frame."""
+        return self.size[1] - self.top - 46
 
-    def _x(self, value: float) -> float:
-        return LEFT + min(1.0, max(0.0, self.across.span.share(value))) * self._width
+    def x(self, value: float) -> float:
+        """Place of a value from the left end of the drawing."""
+        return self.left + min(1.0, max(0.0, self.across.span.share(value))) * self.width
 
-    def _y(self, value: float) -> float:
-        return TOP + (1 - min(1.0, max(0.0, self.up.span.share(value)))) * self._height
+    def y(self, value: float) -> float:
+        """Place of a value from the top of the drawing."""
+        return self.top + (1 - min(1.0, max(0.0, self.up.span.share(value)))) * self.height
 
-    def _axes(self) -> str:
-        bottom, middle = TOP + self._height, TOP + self._height / 2
-        parts = []
-        for value in self.across.ticks():
-            x = self._x(value)
-            parts.append(f'<path class="tick" d="M{x:.1f} {bottom}v5"/>')
-            parts.append(f'<text x="{x:.1f}" y="{bottom + 18}" class="small middle">{value:g}</text>')
-        for value in self.up.ticks():
-            y = self._y(value)
-            parts.append(f'<path class="tick" d="M{LEFT} {y:.1f}h-5"/>')
-            parts.append(f'<text x="{LEFT - 8}" y="{y + 4:.1f}" class="small end">{value:.4g}</text>')
-        center, foot = LEFT + self._width / 2, self.size[1] - 8
-        parts.append(f'<text x="{center:.0f}" y="{foot}" class="small middle">{escape(self.across.name)}</text>')
-        parts.append(
-            f'<text transform="translate(13 {middle:.0f}) rotate(-90)" class="small middle">{escape(self.up.name)}</text>'
-        )
-        return "".join(parts)
+    def path(self, line: Line) -> str:
+        """A line in SVG commands."""
+        (x, y), *rest = ((f"{self.x(x):.1f}", f"{self.y(y):.1f}") for x, y in line.points)
+        return f"M{x} {y}" + "".join(f"H{x}V{y}" if line.stairs else f"L{x} {y}" for x, y in rest)
 
 
 def score_span(scores: Sequence[float]) -> Range:
     """Where to draw scores: from the lowest, but no farther below the best than four times the median is, to the best."""
     best, median, lowest = max(scores), float(np.median(scores)), min(scores)
     low = max(lowest, best - 4 * (best - median)) if best > median else lowest
-    room = 0.06 * (best - low) or max(abs(best), 1.0) * 0.01
-    return Range(low - room, best + room)
+    return span_around(low, best)
 
 
-def bars(shares: Mapping[str, float], label: str) -> str:
-    """Horizontal bars of shares 0 to 1, with their percentages."""
-    width, line = 620, 30
-    parts = []
-    for number, (name, share) in enumerate(shares.items()):
-        y = 6 + number * line
-        length = max(0.0, share) * (width - 190)
-        parts.append(f'<text x="112" y="{y + 14}" class="small end">{escape(name)}</text>')
-        parts.append(f'<rect x="120" y="{y}" width="{length:.1f}" height="19" rx="2" class="share"/>')
-        parts.append(f'<text x="{126 + length:.1f}" y="{y + 14}" class="small">{100 * share:.0f} %</text>')
-    height = 12 + line * len(shares)
-    return f'<svg class="chart" viewBox="0 0 {width} {height}" role="img" aria-label="{escape(label)}">{"".join(parts)}</svg>'
+def span_around(low: float, high: float) -> Range:
+    """A range with some room beyond two values."""
+    room = 0.06 * (high - low) or max(abs(high), 1.0) * 0.01
+    return Range(low - room, high + room)

@@ -1,19 +1,15 @@
-"""tune_report.html: what a study found, where the optimum lies, what matters, and whether to trust it."""
+"""Write tune_report.html: what a study found, where the optimum lies, what matters, and whether to trust it."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from html import escape
 from typing import Any
 
 import numpy as np
 
-from ..report.drawings import color_bar
-from ..report.page import Card, Page, Section
-from ..report.pixels import WEIGHT
-from .drawings import Axis, Chart, Mark, bars, score_span
-from .page import key, shown, word
+from ..report.page import Section, page
+from .drawings import Axis, Chart, Heat, Line, Mark, score_span, shown, word
 from .ranges import Range
 from .surface import Surface, fit_surface
 from .trials import COMPLETED, FAILED, PRUNED, RUNNING, WAITING, StudyRecord, TrialRecord
@@ -25,6 +21,7 @@ MAPPED = 3
 """At most the three most important parameters are drawn against one another."""
 EDGE = 0.03
 """A best trial nearer to an end of a range than this share of it asks for a wider range."""
+KEY = {"completed": "completed", "pruned": "pruned", "best": "best trial", "top": "top of the surface"}
 
 
 def tune_report_html(
@@ -40,20 +37,21 @@ def tune_report_html(
     """
     surface = surface_of(record)
     count = {s: len(record.of_state(s)) for s in (COMPLETED, PRUNED, FAILED, RUNNING, WAITING)}
-    page = Page(
-        kind="Tuning report",
+    return page(
+        "tuning",
         title=f"Study {record.name}",
         subtitle=f"{count[COMPLETED]} completed and {count[PRUNED]} pruned trials of {record.wanted}"
         + "".join(f", {count[s]} {s}" for s in (RUNNING, WAITING, FAILED) if count[s])
         + ".",
         verdict=_verdict(record, score_name),
         cards=_cards(record, surface, score_name),
-        sections=[
-            *_map_sections(record, surface, score_name),
-            _importance_section(record, score_name),
-            *_history_sections(record, score_name),
-            _table_section(record, score_name),
-        ],
+        score_name=score_name,
+        surfaces=[] if surface is None or record.best is None else [_surface_section(record, surface, score_name)],
+        importance={word(name): share for name, share in record.importance.items()},
+        importance_note=record.importance_note,
+        courses=_history_sections(record, score_name),
+        parameters=[word(name) for name in record.ranges],
+        trials=_rows(record),
         command=command,
         settings={
             "storage": record.storage,
@@ -61,7 +59,6 @@ def tune_report_html(
             **(settings or {}),
         },
     )
-    return page.html()
 
 
 def surface_of(record: StudyRecord) -> Surface | None:
@@ -130,46 +127,41 @@ def _verdict(record: StudyRecord, score_name: str) -> tuple[str, str]:
     return "good", sentence
 
 
-def _cards(record: StudyRecord, surface: Surface | None, score_name: str) -> list[Card]:
+def _cards(record: StudyRecord, surface: Surface | None, score_name: str) -> list[tuple[str, str, str]]:
     best = record.best
     if best is None:
         return []
-    cards = [Card(f"Best {score_name}", f"{best.score:.4f}", f"trial {best.number}")]
-    cards += [Card(word(name), f"{value:.4g}", f"of {record.ranges[name]}") for name, value in best.values.items()]
+    cards = [(f"Best {score_name}", f"{best.score:.4f}", f"trial {best.number}")]
+    cards += [(word(name), f"{value:.4g}", f"of {record.ranges[name]}") for name, value in best.values.items()]
     if surface is not None:
         values, expected = surface_top(record, surface)
-        cards.append(Card("Top of the surface", f"{expected:.4f}", shown(values)))
+        cards.append(("Top of the surface", f"{expected:.4f}", shown(values)))
     seconds = [trial.seconds for trial in record.of_state(COMPLETED, PRUNED) if trial.seconds is not None]
     if seconds:
         each = _duration(sum(seconds) / len(seconds))
-        cards.append(Card("Time", _duration(sum(seconds)), f"all trials together, {each} each"))
+        cards.append(("Time", _duration(sum(seconds)), f"all trials together, {each} each"))
     return cards
 
 
-def _map_sections(record: StudyRecord, surface: Surface | None, score_name: str) -> list[Section]:
-    if surface is None or record.best is None:
-        return []
+def _surface_section(record: StudyRecord, surface: Surface, score_name: str) -> Section:
     lead = (
         f"Expected {score_name} between the trials (a Gaussian process through their scores). Pruned trials count with what "
         "they had reached and the median rise of completed trials from there on. Rest the pointer on a mark for its figures."
     )
-    entries = key(("completed", "completed"), ("pruned", "pruned"), ("best", "best trial"), ("top", "top of the surface"))
     if len(record.ranges) == 1:
         title = f"{score_name} over {word(next(iter(record.ranges)))}"
-        return [Section(title, lead, entries + _curve(record, surface, score_name))]
+        return Section(title, lead, [_curve(record, surface, score_name)], KEY)
     order = list(record.importance) or list(record.ranges)
     maps = [_map(record, surface, pair) for pair in itertools.combinations(order[:MAPPED], 2)]
-    return [Section("Surface", lead, entries + f'<div class="maps">{"".join(maps)}</div>')]
+    return Section("Surface", lead, maps, KEY)
 
 
-def _map(record: StudyRecord, surface: Surface, pair: Sequence[str]) -> str:
+def _map(record: StudyRecord, surface: Surface, pair: Sequence[str]) -> Chart:
     """The surface over two parameters, the others as in the best trial."""
     names = list(record.ranges)
     chosen = tuple(names.index(name) for name in pair)
     place = _places(record.ranges, [record.best])[0]
     values = surface(_lattice(place, chosen, np.linspace(0, 1, MAP_POINTS))).reshape(MAP_POINTS, MAP_POINTS).T
-    across, up = (Axis(word(name), record.ranges[name]) for name in pair)
-    chart = Chart(across, up, MAP_SIZE)
     top, expected = surface_top(record, surface)
     marks = [
         Mark(trial.values[pair[0]], trial.values[pair[1]], kind, _title(trial))
@@ -179,90 +171,66 @@ def _map(record: StudyRecord, surface: Surface, pair: Sequence[str]) -> str:
     ]
     marks.append(Mark(top[pair[0]], top[pair[1]], "top", f"top of the surface: {shown(top)}, {expected:.4f} expected"))
     marks.append(Mark(record.best.values[pair[0]], record.best.values[pair[1]], "best", _title(record.best)))
-    low, high = float(values.min()), float(values.max())
-    ticks = [(share, f"{low + share * (high - low):.3f}") for share in (0.0, 0.5, 1.0)]
-    heat = chart.heat(values, low=low, high=high, smooth=True)
-    drawn = chart.drawn(heat + chart.marks(marks), f"Score over {pair[0]} and {pair[1]}")
-    return f"<figure>{drawn}{color_bar(WEIGHT, ticks, 'worse', 'better')}</figure>"
+    across, up = (Axis(word(name), record.ranges[name]) for name in pair)
+    heat = Heat.of(values, ("worse", "better"), digits=".3f", smooth=True)
+    return Chart(across, up, f"Score over {pair[0]} and {pair[1]}", marks=marks, heat=heat, size=MAP_SIZE)
 
 
-def _curve(record: StudyRecord, surface: Surface, score_name: str) -> str:
+def _curve(record: StudyRecord, surface: Surface, score_name: str) -> Chart:
     """The score over the only parameter."""
     ((name, span),) = record.ranges.items()
     scored = [trial for trial in record.of_state(COMPLETED, PRUNED) if trial.score is not None]
-    chart = Chart(Axis(word(name), span), Axis(score_name, score_span([trial.score for trial in scored])))
     shares = np.linspace(0, 1, MAP_POINTS)
-    line = chart.line([(span.value(x), y) for x, y in zip(shares, surface(shares[:, None]), strict=True)], "so-far")
+    line = Line([(span.value(x), y) for x, y in zip(shares, surface(shares[:, None]), strict=True)])
     top, expected = surface_top(record, surface)
     marks = [Mark(t.values[name], t.score, t.state, _title(t)) for t in scored if t is not record.best]
     marks.append(Mark(top[name], expected, "top", f"top of the curve: {shown(top)}"))
     marks.append(Mark(record.best.values[name], record.best.score, "best", _title(record.best)))
-    return chart.drawn(line + chart.marks(marks), f"Score over {name}")
-
-
-def _importance_section(record: StudyRecord, score_name: str) -> Section:
-    lead = (
-        f"Share of the variance of {score_name} that each parameter explains by itself (fANOVA over the completed trials). "
-        "What matters little needs no further tuning."
-    )
-    if not record.importance:
-        return Section("Importance", lead, f"<p>{escape(record.importance_note)}</p>")
-    return Section("Importance", lead, bars({word(n): s for n, s in record.importance.items()}, "Importance of the parameters"))
+    up = Axis(score_name, score_span([trial.score for trial in scored]))
+    return Chart(Axis(word(name), span), up, f"Score over {name}", [line], marks)
 
 
 def _history_sections(record: StudyRecord, score_name: str) -> list[Section]:
+    """The score of each trial in order, and by step; none where there is no score."""
     scored = [trial for trial in record.of_state(COMPLETED, PRUNED) if trial.score is not None]
     if not scored:
         return []
-    span = score_span([trial.score for trial in scored])
-    chart = Chart(Axis("trial", Range(-0.5, max(trial.number for trial in scored) + 0.5)), Axis(score_name, span))
-    so_far, best = [], -np.inf
-    for trial in record.of_state(COMPLETED):
-        best = max(best, trial.score)
-        so_far.append((trial.number, best))
+    trials = Axis("trial", Range(-0.5, max(trial.number for trial in scored) + 0.5))
+    completed = record.of_state(COMPLETED)
+    best = itertools.accumulate((trial.score for trial in completed), max)
+    so_far = Line([(trial.number, score) for trial, score in zip(completed, best, strict=True)], stairs=True)
     marks = [Mark(t.number, t.score, "best" if t is record.best else t.state, _title(t)) for t in scored]
-    drawn = chart.drawn(chart.line(so_far, "so-far", stairs=True) + chart.marks(marks), "Score of each trial")
+    up = Axis(score_name, score_span([trial.score for trial in scored]))
     lead = "Score of each trial in the order of starting (pruned ones: the best they had reached) and the best so far."
-    return [Section("History", lead, drawn), *_course_section(record, score_name)]
-
-
-def _course_section(record: StudyRecord, score_name: str) -> list[Section]:
-    drawn_trials = [trial for trial in record.of_state(PRUNED, COMPLETED) if len(trial.course) > 1]
-    if not drawn_trials:
-        return []
-    last = max(max(trial.course) for trial in drawn_trials)
-    ends = [score for trial in drawn_trials for score in trial.course.values()]
-    chart = Chart(Axis("step", Range(0, last)), Axis(score_name, score_span(ends)))
+    history = Section("History", lead, [Chart(trials, up, "Score of each trial", [so_far], marks)])
+    drawn = [trial for trial in record.of_state(PRUNED, COMPLETED) if len(trial.course) > 1]
+    if not drawn:
+        return [history]
+    steps = Axis("step", Range(0, max(max(trial.course) for trial in drawn)))
     kinds = {PRUNED: "course-pruned", COMPLETED: "course"}
-    ordered = sorted(drawn_trials, key=lambda trial: trial is record.best)
-    lines = [chart.line(list(t.course.items()), "course-best" if t is record.best else kinds[t.state]) for t in ordered]
+    ordered = sorted(drawn, key=lambda trial: trial is record.best)
+    lines = [Line(list(t.course.items()), "course-best" if t is record.best else kinds[t.state]) for t in ordered]
+    up = Axis(score_name, score_span([score for trial in drawn for score in trial.course.values()]))
     lead = "Scores on the way: completed trials blue, pruned ones red where they were stopped, the best one orange."
-    return [Section("Course of the trials", lead, chart.drawn("".join(lines), "Score of each trial by step"))]
+    return [history, Section("Course of the trials", lead, [Chart(steps, up, "Score of each trial by step", lines)])]
 
 
-def _table_section(record: StudyRecord, score_name: str) -> Section:
-    names = list(record.ranges)
-    ended = sorted(record.trials, key=lambda t: (t.state != COMPLETED, -(t.score if t.score is not None else -np.inf)))
-    head = "".join(f"<th>{escape(text)}</th>" for text in ("Trial", score_name, *map(word, names), "State", "Steps", "Time", ""))
-    rows = "".join(
-        "<tr>"
-        + "".join(
-            f"<td>{escape(text)}</td>"
-            for text in (
-                str(trial.number),
-                "–" if trial.score is None else f"{trial.score:.4f}",
-                *(f"{trial.values[name]:.4g}" if name in trial.values else "–" for name in names),
-                trial.state,
-                str(len(trial.course)),
-                "–" if trial.seconds is None else _duration(trial.seconds),
-                trial.note,
-            )
+def _rows(record: StudyRecord) -> list[tuple[str, ...]]:
+    """Number, score, parameters, state, steps, time and note of each trial, best first."""
+    return [
+        (
+            str(trial.number),
+            "–" if trial.score is None else f"{trial.score:.4f}",
+            *(f"{trial.values[name]:.4g}" if name in trial.values else "–" for name in record.ranges),
+            trial.state,
+            str(len(trial.course)),
+            "–" if trial.seconds is None else _duration(trial.seconds),
+            trial.note,
         )
-        + "</tr>"
-        for trial in ended
-    )
-    table = f'<table class="numbers"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'
-    return Section("Trials", "Best first.", f"<details><summary>All {len(ended)} trials</summary>{table}</details>")
+        for trial in sorted(
+            record.trials, key=lambda t: (t.state != COMPLETED, -(t.score if t.score is not None else -np.inf))
+        )
+    ]
 
 
 def _places(ranges: Mapping[str, Range], trials: Sequence[TrialRecord]) -> np.ndarray:

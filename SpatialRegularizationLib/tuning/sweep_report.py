@@ -1,4 +1,4 @@
-"""sweep.html: figures of a model over its condition, where the best one lies, and whether the range was wide enough."""
+"""Write sweep.html: figures of a model over its condition, where the best one lies, and whether the range was wide enough."""
 
 from __future__ import annotations
 
@@ -7,11 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from ..report.drawings import color_bar
-from ..report.page import Card, Page, Section
-from ..report.pixels import WEIGHT
-from .drawings import Axis, Chart, Mark
-from .page import key, shown, word
+from ..report.page import Section, page
+from .drawings import Axis, Chart, Heat, Line, Mark, shown, span_around, word
 from .ranges import Range
 from .sweep import SweepRecord
 
@@ -38,17 +35,16 @@ def sweep_report_html(record: SweepRecord, *, model: str, command: str = "", set
     values, score = record.best()
     name, _ = TITLES[record.score_name]
     points = record.settings.points ** len(record.settings.ranges)
-    page = Page(
-        kind="Sweep report",
+    return page(
+        "sweep",
         title=f"Sweep of {model}",
         subtitle=f"{points} conditions on {len(record.pairs)} of {record.wanted} validation pairs.",
         verdict=_verdict(record, values, score),
-        cards=[Card(f"Best {name}", f"{score:.4f}", f"mean of {len(record.pairs)} pairs"), *_cards(record, values)],
+        cards=[(f"Best {name}", f"{score:.4f}", f"mean of {len(record.pairs)} pairs"), *_cards(record, values)],
         sections=[_section(record, figure) for figure in TITLES if figure in record.figures],
         command=command,
         settings={**{f"range of {word(n)} ({n})": span for n, span in record.settings.ranges.items()}, **(settings or {})},
     )
-    return page.html()
 
 
 def sweep_section(record: SweepRecord, model: str, figure: str | None = None) -> Section:
@@ -62,7 +58,7 @@ def sweep_section(record: SweepRecord, model: str, figure: str | None = None) ->
     values, score = record.best()
     drawn = _section(record, figure or record.score_name)
     best = f"Best {TITLES[record.score_name][0]} {score:.4f} at {shown(values)}, mean of {len(record.pairs)} pairs. "
-    return Section(f"{drawn.title} of {model} over its condition", best + drawn.lead, drawn.content)
+    return Section(f"{drawn.title} of {model} over its condition", best + drawn.lead, drawn.charts, drawn.key)
 
 
 def _verdict(record: SweepRecord, values: Mapping[str, float], score: float) -> tuple[str, str]:
@@ -75,47 +71,39 @@ def _verdict(record: SweepRecord, values: Mapping[str, float], score: float) -> 
     return "good", sentence
 
 
-def _cards(record: SweepRecord, values: Mapping[str, float]) -> list[Card]:
-    place = tuple(_place(record, name, values[name]) for name in record.settings.ranges)
-    cards = [Card(word(name), f"{values[name]:.4g}", f"of {span}") for name, span in record.settings.ranges.items()]
+def _cards(record: SweepRecord, values: Mapping[str, float]) -> list[tuple[str, str, str]]:
+    cards = [(word(name), f"{values[name]:.4g}", f"of {span}") for name, span in record.settings.ranges.items()]
     smooth = record.figures.get("sd_log_j")
-    return cards if smooth is None else [*cards, Card("SDlogJ there", f"{smooth[place]:.3f}", TITLES["sd_log_j"][1])]
+    return cards if smooth is None else [*cards, ("SDlogJ there", f"{smooth[_place(record)]:.3f}", TITLES["sd_log_j"][1])]
 
 
-def _place(record: SweepRecord, name: str, value: float) -> int:
-    return int(np.argmin(np.abs(np.array(record.settings.axis(name)) - value)))
+def _place(record: SweepRecord) -> tuple[int, ...]:
+    """Indices of the best point."""
+    best, _ = record.best()
+    return tuple(int(np.argmin(np.abs(np.array(record.settings.axis(n)) - best[n]))) for n in record.settings.ranges)
 
 
 def _section(record: SweepRecord, figure: str) -> Section:
     title, meaning = TITLES[figure]
-    values = record.figures[figure]
-    drawn = _map(record, values, title) if values.ndim == 2 else _curve(record, values, title)
-    return Section(title, f"Mean over the pairs: {meaning}.", key(("best", f"best {TITLES[record.score_name][0]}")) + drawn)
+    chart = _chart(record, record.figures[figure], title)
+    return Section(title, f"Mean over the pairs: {meaning}.", [chart], {"best": f"best {TITLES[record.score_name][0]}"})
 
 
-def _map(record: SweepRecord, values: np.ndarray, title: str) -> str:
-    """One cell for each point; the frame reaches half a cell beyond the outer points."""
-    first, second = record.settings.ranges
+def _chart(record: SweepRecord, values: np.ndarray, title: str) -> Chart:
+    """A curve; or a map with one cell for each point, whose frame reaches half a cell beyond the outer points."""
     best, _ = record.best()
-    chart = Chart(*(Axis(word(name), _with_half_cells(record, name)) for name in (first, second)), MAP_SIZE)
-    low, high = float(values.min()), float(values.max())
-    ticks = [(share, f"{low + share * (high - low):.4g}") for share in (0.0, 0.5, 1.0)]
-    here = values[_place(record, first, best[first]), _place(record, second, best[second])]
-    mark = Mark(best[first], best[second], "best", f"{shown(best)}: {here:.4g}")
-    inside = chart.heat(values.T, low=low, high=high, smooth=False) + chart.marks([mark])
-    return f'<div class="maps"><figure>{chart.drawn(inside, title)}{color_bar(WEIGHT, ticks, "low", "high")}</figure></div>'
+    here, names = float(values[_place(record)]), list(record.settings.ranges)
+    said = f"{shown(best)}: {here:.4g}"
+    if values.ndim == 1:
+        (name,), numbers = names, [float(value) for value in values]
+        line = Line(list(zip(record.settings.axis(name), numbers, strict=True)))
+        across, up = Axis(word(name), record.settings.ranges[name]), Axis(title, span_around(min(numbers), max(numbers)))
+        return Chart(across, up, title, [line], [Mark(best[name], here, "best", said)])
+    across, up = (Axis(word(name), _with_half_cells(record, name)) for name in names)
+    heat = Heat.of(values.T, ("low", "high"), digits=".4g", smooth=False)
+    return Chart(across, up, title, marks=[Mark(*(best[n] for n in names), "best", said)], heat=heat, size=MAP_SIZE)
 
 
 def _with_half_cells(record: SweepRecord, name: str) -> Range:
     span, half = record.settings.ranges[name], 0.5 / (record.settings.points - 1)
     return Range(span.value(-half), span.value(1 + half), log=span.log)
-
-
-def _curve(record: SweepRecord, values: np.ndarray, title: str) -> str:
-    ((name, span),) = record.settings.ranges.items()
-    best, _ = record.best()
-    room = 0.06 * float(np.ptp(values)) or max(abs(float(values[0])), 1.0) * 0.01
-    chart = Chart(Axis(word(name), span), Axis(title, Range(float(values.min()) - room, float(values.max()) + room)))
-    here = float(values[_place(record, name, best[name])])
-    line = chart.line(list(zip(record.settings.axis(name), map(float, values), strict=True)), "so-far")
-    return chart.drawn(line + chart.marks([Mark(best[name], here, "best", f"{shown(best)}: {here:.4g}")]), title)

@@ -18,7 +18,7 @@ from ..registration.preview import PairPreview, Start
 from ..registration.session import PairSession
 from ..report.result_folder import check_destination, claimed_folder
 from ..report.results import write_result
-from ..report.summary import plain, summary
+from ..report.summary import plain
 from .arrays import ArrayFiles
 from .messages import MASKS, Request, check_condition
 from .models import manage_models
@@ -135,8 +135,8 @@ class PairJobs:
             settings = replace(session.settings, refine_steps=values.get("refine_steps", 0))
             found = session.save(condition, settings=settings, companions=companions, monitor=monitor_of(check, tell))
             check()
-            write_result(folder, found, "spatialreg worker", overwrite=force, companions=companions)
-        return {"folder": str(folder)} | summary(found, "spatialreg worker")
+            content = write_result(folder, found, "spatialreg worker", overwrite=force, companions=companions)
+        return {"folder": str(folder)} | content
 
     def _loaded(self) -> PairSession | PairPreview:
         if self._session is None:

@@ -67,7 +67,7 @@ class Registrations:
 
     def __init__(self, shelf: ModelShelf) -> None:
         self._shelf = shelf
-        self._last: tuple[Registration, Companions, str] | None = None
+        self._last: tuple[Registration, Companions, dict[str, Any]] | None = None
         self._files: ArrayFiles | None = None
 
     def register(self, values: Mapping[str, Any], check: Check, tell: Tell) -> dict[str, Any]:
@@ -79,13 +79,15 @@ class Registrations:
             if out:
                 check_destination(out, overwrite=force)
             found, companions = self._registered(values, check, tell)
-            title = str(values.get("title") or "")
+            about = {"title": str(values.get("title") or "")}
             if out:
-                write_result(out, found, COMMAND, overwrite=force, companions=companions, about={"title": title})
+                content = write_result(out, found, COMMAND, overwrite=force, companions=companions, about=about)
+            else:
+                content = summary(found, COMMAND) | about
         self._files = ArrayFiles(Path(values["folder"]) if values.get("folder") else None)
-        self._last = found, companions, title
-        content = summary(found, COMMAND) | {"folder": str(out) if out else None, "arrays": self._arrays(found)}
-        return content | _lattices(found) | {"seconds_with_files": time.perf_counter() - start}
+        self._last = found, companions, content
+        about = {"folder": str(out) if out else None, "arrays": self._arrays(found)} | _lattices(found)
+        return content | about | {"seconds_with_files": time.perf_counter() - start}
 
     def _registered(self, values: Mapping[str, Any], check: Check, tell: Tell) -> tuple[Registration, Companions]:
         settings = settings_of(values)
@@ -108,8 +110,8 @@ class Registrations:
         needed(values, "report", "out")
         if self._last is None:
             raise ValueError('There is no registration to report: send {"register": {"fixed": FILE, "moving": FILE}} first.')
-        found, companions, title = self._last
-        write_text(values["out"], report_html(found, COMMAND, companions=companions, title=title))
+        found, companions, content = self._last
+        write_text(values["out"], report_html(found, content, companions=companions))
         return {"out": str(values["out"])}
 
     def forget(self) -> None:

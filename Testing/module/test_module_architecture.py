@@ -36,7 +36,6 @@ MAY_USE_QT = {
 HEAVY = {"torch", "scipy", "nibabel", "safetensors", "matplotlib", "optuna", "requests"}
 LIGHT = {
     "SpatialRegularizationLib.declaration",
-    "SpatialRegularizationLib.report.lengths",
     "SpatialRegularizationLib.report.pixels",
     "SpatialRegularizationLib.report.verdicts",
     "SpatialRegularizationLib.geometry.grid",

@@ -6,8 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from SpatialRegularizationLib.report.lengths import LengthUnit
-from SpatialRegularizationLib.report.verdicts import SIMILARITY_NAMES
+from SpatialRegularizationLib.report.verdicts import SIMILARITY_NAMES, LengthUnit
 
 
 @dataclass(frozen=True)

@@ -118,7 +118,8 @@ def test_the_result_keeps_the_promises_of_the_per_pair_mode(tmp_path) -> None:
     assert figures.dice_after["mean"] < 0.99
     assert figures.tre_after_mm["mean"] > 1
     assert found.history == ()
-    folder = write_result(tmp_path / "out", found, companions=companions)
+    folder = tmp_path / "out"
+    write_result(folder, found, companions=companions)
     assert set(FILES) <= {path.name for path in folder.iterdir()}
     report = read_report(folder)
     assert report["model"] == {"name": CARD.name, "system": "known", "condition": {"alpha_prime": 1.0}, "sha256": CARD.sha256}

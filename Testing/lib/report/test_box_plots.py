@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from SpatialRegularizationLib.report.box_plots import LEFT, RIGHT, WIDTH, box_plot, five_numbers, round_ticks
+from SpatialRegularizationLib.report.page import part
 
 COLORS = {"a": "#111111", "b": "#222222"}
 
@@ -28,7 +29,7 @@ def test_whiskers_never_end_inside_the_box() -> None:
 
 def test_every_series_is_drawn_inside_the_frame_and_says_its_numbers() -> None:
     values = {"a": [0.1, 0.2, 0.3, 0.9], "b": [0.4, float("nan"), 0.5]}
-    svg = ElementTree.fromstring(box_plot({"": values}, COLORS, "Dice < 1"))
+    svg = ElementTree.fromstring(part("charts", "boxes", box_plot({"": values}, COLORS, "Dice < 1")))
     titles = [e.text for e in svg.iter() if e.tag.endswith("title")]
     assert ["n = 4" in titles[0], "n = 2" in titles[1]] == [True, True]
     boxes = [e for e in svg.iter() if e.tag.endswith("rect")]
@@ -39,7 +40,8 @@ def test_every_series_is_drawn_inside_the_frame_and_says_its_numbers() -> None:
 
 
 def test_groups_are_named_and_empty_ones_left_out() -> None:
-    drawn = box_plot({"one": {"a": [1.0]}, "two": {"a": [2.0], "b": []}, "three": {"a": []}}, COLORS, "x")
+    plot = box_plot({"one": {"a": [1.0]}, "two": {"a": [2.0], "b": []}, "three": {"a": []}}, COLORS, "x")
+    drawn = part("charts", "boxes", plot)
     assert ">one<" in drawn
     assert ">two<" in drawn
     assert "three" not in drawn
@@ -47,8 +49,8 @@ def test_groups_are_named_and_empty_ones_left_out() -> None:
 
 
 def test_nothing_to_draw_is_no_drawing() -> None:
-    assert box_plot({}, COLORS, "x") == ""
-    assert box_plot({"": {"a": [float("nan")]}}, COLORS, "x") == ""
+    assert box_plot({}, COLORS, "x") is None
+    assert box_plot({"": {"a": [float("nan")]}}, COLORS, "x") is None
 
 
 @pytest.mark.parametrize(("low", "high"), [(0, 1), (-0.6, -0.57), (0, 1e-7), (3, 4000)])

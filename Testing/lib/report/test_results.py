@@ -49,8 +49,9 @@ def test_the_folder_holds_all_files_and_nothing_beside_it(tmp_path: Path) -> Non
 
 
 def test_the_report_has_the_promised_keys_and_no_nan(tmp_path: Path) -> None:
-    write_result(tmp_path / "r", finished_registration(), "spatialreg register a b", about={"job": {"x": 1}})
+    returned = write_result(tmp_path / "r", finished_registration(), "spatialreg register a b", about={"job": {"x": 1}})
     content = read_report(tmp_path / "r")
+    assert returned == content
     assert not set(KEYS) - content.keys()
     assert content["command"] == "spatialreg register a b"
     assert content["dice_after"] == {"1": 0.75, "mean": 0.75}

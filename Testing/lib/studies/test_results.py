@@ -16,7 +16,9 @@ from SpatialRegularizationLib.studies.report import study_html
 from SpatialRegularizationLib.studies.results import StudyResults
 from SpatialRegularizationLib.studies.settings import StudySettings
 from SpatialRegularizationLib.studies.statistics import wilcoxon_signed_rank
-from SpatialRegularizationLib.studies.tables import main_table, measurements_csv, plain_values, summary_csv
+from SpatialRegularizationLib.studies.tables import measurements_csv, plain_values, summary_csv
+from SpatialRegularizationLib.tuning.drawings import Axis, Chart
+from SpatialRegularizationLib.tuning.ranges import Range
 
 COUNT = 12
 
@@ -84,7 +86,7 @@ def test_aims_are_judged_by_the_numbers(aim: dict[str, Any], failed: int, reache
 
 
 def test_the_table_marks_the_best_and_what_is_no_chance() -> None:
-    table = main_table(results(failed=0))
+    table = study_html(results(failed=0))
     assert "<b>0.765 ± 0.036</b><sup>***</sup>" in table
     assert "0.700 ± 0.000" in table
     assert "<td>6.50</td>" in table, "the median of the seconds"
@@ -132,7 +134,7 @@ class _Tags(HTMLParser):
 
 def test_the_page_is_whole_stands_alone_and_shows_everything() -> None:
     found = results([{"figure": "dice", "method": "generic", "at_least": 0.9}])
-    more = [Section("Sweep of a model", "", "<p>surface</p>")]
+    more = [Section("Sweep of a <model>", "", [Chart(Axis("<η>", Range(0, 1)), Axis("Dice", Range(0, 1)), "surface")])]
     html = study_html(found, command="spatialreg evaluate <x>", pictures=lambda p, m: ("<i>pair</i>", f"<i>{m}</i>"), more=more)
     tags = _Tags()
     tags.feed(html)
@@ -140,7 +142,10 @@ def test_the_page_is_whole_stands_alone_and_shows_everything() -> None:
     assert not tags.open
     assert "http://" not in html
     assert "https://" not in html
-    words_of_page = ("A &lt;try&gt;", "It is &lt;broken&gt;.", "0 of 1 aims", "Sweep of a model", "<i>generic</i>", "Wilcoxon")
+    words_of_page = (
+        "A &lt;try&gt;", "It is &lt;broken&gt;.", "0 of 1 aims", "Sweep of a &lt;model&gt;", "&lt;η&gt;", 'aria-label="surface"',
+        "<i>generic</i>", "Wilcoxon",
+    )  # fmt: skip
     for words in words_of_page:
         assert words in html
     assert html.count("<i>pair</i>") == 1, "the pair itself once, not for every method"

@@ -1,4 +1,4 @@
-"""Lengths for people keep their digits in images of any voxel size."""
+"""The verdict follows the figures, and lengths for people keep their digits in images of any voxel size."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ from finished import finished_registration
 
 from SpatialRegularizationLib.geometry import DisplacementField, Grid, SpatialTransform, Volume
 from SpatialRegularizationLib.registration.result import Registration
-from SpatialRegularizationLib.report.lengths import LengthUnit
 from SpatialRegularizationLib.report.report import report_html
 from SpatialRegularizationLib.report.summary import summary
-from SpatialRegularizationLib.report.verdicts import figures_of
+from SpatialRegularizationLib.report.verdicts import LengthUnit, figures_of, verdict_of
 from SpatialRegularizationLib.studies.tables import digits_of
 
 
@@ -64,7 +63,7 @@ def test_a_registration_reads_the_same_in_every_unit(factor: float, unit: str) -
         assert theirs[name].after == ours[name].after.replace("mm", unit), name
         assert theirs[name].before == ours[name].before
         assert any(digit in theirs[name].after for digit in "123456789")
-    page = report_html(found)
+    page = report_html(found, summary(found, ""))
     assert f"voxels of 1.5 × 2 × 3 {unit}" in page
     assert f"HD95 after ({unit})" in page
     assert "<td>2.500</td>" in page
@@ -73,3 +72,22 @@ def test_a_registration_reads_the_same_in_every_unit(factor: float, unit: str) -
 def test_columns_of_a_study_keep_two_digits_that_count() -> None:
     assert (digits_of("tre_mm", 1.234), digits_of("tre_mm", 0.00213), digits_of("tre_mm", 0.0)) == (2, 4, 2)
     assert digits_of("dice", 0.00213) == 3
+
+
+@pytest.mark.parametrize(
+    ("change", "level", "words"),
+    [
+        ({}, "good", "raise no alarm"),
+        ({"folding_percent": 0.1}, "bad", "folded voxels 0.1 %"),
+        ({"similarity_after": 0.1}, "bad", "worse than before"),
+        ({"tre_after_mm": {"mean": 9.0}}, "bad", "landmark error"),
+        ({"folding_one_sided_percent": 0.01}, "caution", "strict"),
+        ({"inverse_residual_p99_mm": 2.0}, "caution", "inverse"),
+    ],
+)
+def test_the_verdict_follows_the_figures(change: dict, level: str, words: str) -> None:
+    registration = finished_registration()
+    content = summary(replace(registration, figures=replace(registration.figures, **change)), "")
+    found, sentence = verdict_of(figures_of(content, 1.5))
+    assert found == level
+    assert words in sentence

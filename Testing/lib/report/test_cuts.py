@@ -10,7 +10,7 @@ import torch
 from finished import ramp_volume
 
 from SpatialRegularizationLib.geometry import Grid
-from SpatialRegularizationLib.report.planes import patient_planes, spread_slices
+from SpatialRegularizationLib.report.cuts import patient_planes, spread_slices
 
 ORIENTATIONS = [(axes, flips) for axes in permutations(range(3)) for flips in product((False, True), repeat=3)]
 
