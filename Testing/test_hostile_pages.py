@@ -30,7 +30,7 @@ from SpatialRegularizationLib.tuning.ranges import Range
 from SpatialRegularizationLib.tuning.report import tune_report_html
 from SpatialRegularizationLib.tuning.sweep import SweepRecord, SweepSettings
 from SpatialRegularizationLib.tuning.sweep_report import sweep_report_html, sweep_section
-from SpatialRegularizationLib.tuning.trials import StudyRecord as TuningRecord
+from SpatialRegularizationLib.tuning.trials import SearchRecord as TuningRecord
 from SpatialRegularizationLib.tuning.trials import TrialRecord
 from SpatialRegularizationLib.zoo.record import DataSource, StudyRecord, TrainingRecord
 

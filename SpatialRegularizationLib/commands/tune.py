@@ -12,9 +12,9 @@ from typing import Any
 from ..io.atomic import write_text
 from ..io.claims import claimed
 from ..tuning.report import tune_report_html
+from ..tuning.search import read_search, run_search
 from ..tuning.settings import TuningSettings
-from ..tuning.study import read_study, run_study
-from ..tuning.trials import COMPLETED, PRUNED, StudyRecord
+from ..tuning.trials import COMPLETED, PRUNED, SearchRecord
 from .console import Console, UsageError
 from .tune_search import search_of
 
@@ -29,15 +29,15 @@ def run(options: argparse.Namespace, console: Console, arguments: Sequence[str])
     out.mkdir(parents=True, exist_ok=True)
     command = shlex.join(["spatialreg", *arguments])
 
-    def write(record: StudyRecord) -> None:
+    def write(record: SearchRecord) -> None:
         write_results(out, record, command, search.score_name)
         best = "" if record.best is None else f", best {search.score_name} {record.best.score:.4f}"
         console.step(f"{len(record.of_state(COMPLETED, PRUNED))} of {record.wanted} trials{best}")
 
     if not options.report_only:
-        run_study(search.study, search.objective, after_trial=write)
+        run_search(search.plan, search.objective, after_trial=write)
     with claimed(out / REPORT, wait=True):  # the last of several processes knows the trials of all
-        record = read_study(search.study)
+        record = read_search(search.plan)
         write_results(out, record, command, search.score_name)
     console.result(best_of(record, search.score_name) | {"report": str(out / REPORT)}, _text(record, search.score_name, out))
     return 0
@@ -63,13 +63,13 @@ def settings_of(options: argparse.Namespace) -> TuningSettings:
     return TuningSettings.from_file(options.config, changes) if options.config else TuningSettings.from_dict(changes)
 
 
-def write_results(out: Path, record: StudyRecord, command: str, score_name: str) -> None:
+def write_results(out: Path, record: SearchRecord, command: str, score_name: str) -> None:
     """tune_report.html and best.json, each whole or as it was before."""
     write_text(out / REPORT, tune_report_html(record, command=command, score_name=score_name))
     write_text(out / BEST, json.dumps(best_of(record, score_name), indent=1, ensure_ascii=False, allow_nan=False))
 
 
-def best_of(record: StudyRecord, score_name: str) -> dict[str, Any]:
+def best_of(record: SearchRecord, score_name: str) -> dict[str, Any]:
     """The best trial and the state of the study, in plain values."""
     best = record.best
     return {
@@ -98,7 +98,7 @@ def range_of(text: str) -> tuple[str, list[Any]]:
         raise UsageError(f"--range must look like lambda_max=0.5:5 or lambda_max=0.5:5:log, got {text!r}.") from None
 
 
-def _text(record: StudyRecord, score_name: str, out: Path) -> str:
+def _text(record: SearchRecord, score_name: str, out: Path) -> str:
     """The result in a few lines for people."""
     states = {state: len(record.of_state(state)) for state in sorted({trial.state for trial in record.trials})}
     lines = [f"Study {record.name}: " + (", ".join(f"{n} {state}" for state, n in states.items()) or "no trials") + "."]

@@ -18,10 +18,10 @@ from ..registration.progress import Monitor
 from ..registration.settings import effect_of, setting_names
 from ..training.settings import TrainingSettings
 from ..tuning.per_pair import DICE, TRE, TUNABLE, TunedPair, per_pair_objective
+from ..tuning.plan import SearchPlan
 from ..tuning.ranges import Range
+from ..tuning.search import Objective
 from ..tuning.settings import TuningSettings
-from ..tuning.study import Objective
-from ..tuning.study_settings import StudySettings
 from ..tuning.trainings import TunedTraining
 from .batch import read_table
 from .console import Console
@@ -33,9 +33,9 @@ MACHINE = ("device", "threads")
 
 @dataclass(frozen=True)
 class Search:
-    """Everything that a study needs: its settings, how to run a trial, and what the score is."""
+    """Everything that a search needs: its plan, how to run a trial, and what the score is."""
 
-    study: StudySettings
+    plan: SearchPlan
     objective: Objective
     score_name: str
 
@@ -60,7 +60,7 @@ def training_search(settings: TuningSettings, monitor: Monitor) -> Search:
         build_model(ends.model)
     chosen_device(tuned.settings.device)
     score = TRE if tuned.settings.score == "tre" else DICE
-    return Search(settings.study_settings(ranges, tuned.identity(ranges)), tuned.objective(on_progress=monitor), score)
+    return Search(settings.plan(ranges, tuned.identity(ranges)), tuned.objective(on_progress=monitor), score)
 
 
 def per_pair_search(settings: TuningSettings, tell: Callable[[str], None]) -> Search:
@@ -79,7 +79,7 @@ def per_pair_search(settings: TuningSettings, tell: Callable[[str], None]) -> Se
     _check_effect(ranges, jobs)
     chosen_device(jobs[0].settings.device)
     objective = per_pair_objective([_tuned_pair(job) for job in jobs], on_pair=tell)
-    return Search(settings.study_settings(ranges, _identity(jobs, ranges, score)), objective, score)
+    return Search(settings.plan(ranges, _identity(jobs, ranges, score)), objective, score)
 
 
 def _jobs(settings: TuningSettings) -> list[Job]:

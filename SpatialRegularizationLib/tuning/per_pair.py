@@ -13,7 +13,7 @@ from ..geometry.volume import Volume
 from ..registration.register import register
 from ..registration.result import Figures
 from ..registration.settings import RegistrationSettings
-from .study import Objective
+from .search import Objective
 from .trials import RunningTrial
 
 TUNABLE = tuple(f.name for f in fields(RegistrationSettings) if f.metadata.get("kind") is float)
@@ -77,7 +77,7 @@ def score_name(companions: Companions) -> str:
     if companions.fixed_points is not None and companions.moving_points is not None:
         return TRE
     raise ValueError(
-        "Tuning needs label maps or landmarks of both images to score a registration by, got none: likeness alone would ask "
+        "Tuning needs label maps or landmarks of both images to score a registration by, got none: similarity alone would ask "
         "for no regularization at all."
     )
 

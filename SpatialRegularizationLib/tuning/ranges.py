@@ -1,4 +1,4 @@
-"""Where a tuned parameter may lie, and the ranges of the TM-SPR papers."""
+"""Say where a tuned parameter may lie: as given, as its prior declares, or as the TM-SPR paper searched."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..declaration import is_number, refuse_unknown
-
-PRIORS = ("beta", "gaussian")
+from ..registration.settings import RULES
 
 
 @dataclass(frozen=True)
@@ -68,14 +67,13 @@ class Range:
         return f"{self.low:g} to {self.high:g}{' (logarithmic)' if self.log else ''}"
 
 
-_PAPER = {
-    "autopet": ((0.8, 3.0), (0.0, 2.0), (0.8, 3.0), (0.0, 0.1)),
-    "ixi": ((0.5, 5.0), (0.0, 4.0), (0.5, 5.0), (0.0, 0.2)),
-    "acdc": ((0.8, 3.0), (0.0, 2.0), (0.8, 3.0), (0.0, 0.6)),
+PAPER = {
+    "beta": {"alpha_prime": ((0.0, 0.1), (0.0, 0.2), (0.0, 0.6)), "lambda_max": ((0.8, 3.0), (0.5, 5.0), (0.8, 3.0))},
+    "gaussian": {"sigma_prime": ((0.0, 2.0), (0.0, 4.0), (0.0, 2.0)), "lambda_mean": ((0.8, 3.0), (0.5, 5.0), (0.8, 3.0))},
 }
-"""λmean, σ′, λmax, α′ of each task (TM-SPR journal paper, Table 1): energies as means over voxels and differences."""
+"""Prior → parameter → its range in each task (TM-SPR journal paper, Table 1): energies as means over voxels and differences."""
 
-TASKS = tuple(_PAPER)
+TASKS = ("autopet", "ixi", "acdc")
 """autopet: whole-body CT; ixi: brain MRI, atlas to subject; acdc: cine MRI of the heart (ACDC and M&Ms)."""
 
 
@@ -86,25 +84,20 @@ def paper_ranges(task: str, prior: str) -> dict[str, Range]:
 
     Args:
         task: one of `TASKS`.
-        prior: "beta" (α′, λmax) or "gaussian" (σ′, λmean).
+        prior: one of `PAPER`.
 
     Raises:
         ValueError: no such task or prior; the nearest is suggested.
     """
     refuse_unknown([task], TASKS, "task")
-    refuse_unknown([prior], PRIORS, "prior of the paper")
-    lambda_mean, sigma_prime, lambda_max, alpha_prime = (Range(*ends) for ends in _PAPER[task])
-    if prior == "beta":
-        return {"alpha_prime": alpha_prime, "lambda_max": lambda_max}
-    return {"sigma_prime": sigma_prime, "lambda_mean": lambda_mean}
+    refuse_unknown([prior], PAPER, "prior of the paper")
+    return {name: Range(*spans[TASKS.index(task)]) for name, spans in PAPER[prior].items()}
 
 
-PER_PAIR_RANGES: dict[str, dict[str, Range]] = {
-    "beta": {"alpha_prime": Range(0.003, 0.3, log=True), "lambda_max": Range(0.1, 10.0, log=True)},
-    "gaussian": {"sigma_prime": Range(0.003, 0.3, log=True), "lambda_mean": Range(0.1, 10.0, log=True)},
-    "uniform": {"lambda_max": Range(0.1, 10.0, log=True)},
-}
-"""For registering without a network: a factor of ten to both sides of the generic preset."""
+def per_pair_ranges(prior: str) -> dict[str, Range]:
+    """For registering without a network: what a prior declares of its parameters, its shape before its weight."""
+    searched = [name for name, rules in RULES.items() if "search" in rules and ("prior", prior) in rules["of"]]
+    return {name: Range(*RULES[name]["search"], log=True) for name in reversed(searched)}
 
 
 def ranges_from(values: Mapping[str, Any], known: Sequence[str]) -> dict[str, Range]:

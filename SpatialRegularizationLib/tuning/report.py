@@ -12,7 +12,7 @@ from ..report.page import Section, page
 from .drawings import Axis, Chart, Heat, Line, Mark, score_span, shown, word
 from .ranges import Range
 from .surface import Surface, fit_surface
-from .trials import COMPLETED, FAILED, PRUNED, RUNNING, WAITING, StudyRecord, TrialRecord
+from .trials import COMPLETED, FAILED, PRUNED, RUNNING, WAITING, SearchRecord, TrialRecord
 
 MAP_POINTS = 81
 """Places along each side of a surface map."""
@@ -25,7 +25,7 @@ KEY = {"completed": "completed", "pruned": "pruned", "best": "best trial", "top"
 
 
 def tune_report_html(
-    record: StudyRecord, *, command: str = "", score_name: str = "Dice", settings: Mapping[str, Any] | None = None
+    record: SearchRecord, *, command: str = "", score_name: str = "Dice", settings: Mapping[str, Any] | None = None
 ) -> str:
     """The report as one HTML page.
 
@@ -61,7 +61,7 @@ def tune_report_html(
     )
 
 
-def surface_of(record: StudyRecord) -> Surface | None:
+def surface_of(record: SearchRecord) -> Surface | None:
     """The smooth score over the ranges, through all trials whose final score is known or can be expected; None for too few."""
     completed = record.of_state(COMPLETED)
     known = [(trial, trial.score) for trial in completed]
@@ -83,7 +83,7 @@ def expected_score(pruned: TrialRecord, completed: Sequence[TrialRecord]) -> flo
     return pruned.course[step] + float(np.median(rises)) if rises else None
 
 
-def surface_top(record: StudyRecord, surface: Surface) -> tuple[dict[str, float], float]:
+def surface_top(record: SearchRecord, surface: Surface) -> tuple[dict[str, float], float]:
     """Where the surface is highest, by the parameters' names, and the score that it expects there.
 
     Deviates: a lattice with the best trial's values for all but two parameters at a time, until nothing rises.
@@ -99,7 +99,7 @@ def surface_top(record: StudyRecord, surface: Surface) -> tuple[dict[str, float]
     return values, float(surface(place)[0])
 
 
-def at_the_edge(record: StudyRecord) -> list[str]:
+def at_the_edge(record: SearchRecord) -> list[str]:
     """Sentences about parameters whose best value lies at an end of its range."""
     if record.best is None:
         return []
@@ -113,7 +113,7 @@ def at_the_edge(record: StudyRecord) -> list[str]:
     return found
 
 
-def _verdict(record: StudyRecord, score_name: str) -> tuple[str, str]:
+def _verdict(record: SearchRecord, score_name: str) -> tuple[str, str]:
     best = record.best
     if best is None:
         return "caution", "No trial has been completed yet."
@@ -127,7 +127,7 @@ def _verdict(record: StudyRecord, score_name: str) -> tuple[str, str]:
     return "good", sentence
 
 
-def _cards(record: StudyRecord, surface: Surface | None, score_name: str) -> list[tuple[str, str, str]]:
+def _cards(record: SearchRecord, surface: Surface | None, score_name: str) -> list[tuple[str, str, str]]:
     best = record.best
     if best is None:
         return []
@@ -143,7 +143,7 @@ def _cards(record: StudyRecord, surface: Surface | None, score_name: str) -> lis
     return cards
 
 
-def _surface_section(record: StudyRecord, surface: Surface, score_name: str) -> Section:
+def _surface_section(record: SearchRecord, surface: Surface, score_name: str) -> Section:
     lead = (
         f"Expected {score_name} between the trials (a Gaussian process through their scores). Pruned trials count with what "
         "they had reached and the median rise of completed trials from there on. Rest the pointer on a mark for its figures."
@@ -156,7 +156,7 @@ def _surface_section(record: StudyRecord, surface: Surface, score_name: str) -> 
     return Section("Surface", lead, maps, KEY)
 
 
-def _map(record: StudyRecord, surface: Surface, pair: Sequence[str]) -> Chart:
+def _map(record: SearchRecord, surface: Surface, pair: Sequence[str]) -> Chart:
     """The surface over two parameters, the others as in the best trial."""
     names = list(record.ranges)
     chosen = tuple(names.index(name) for name in pair)
@@ -176,7 +176,7 @@ def _map(record: StudyRecord, surface: Surface, pair: Sequence[str]) -> Chart:
     return Chart(across, up, f"Score over {pair[0]} and {pair[1]}", marks=marks, heat=heat, size=MAP_SIZE)
 
 
-def _curve(record: StudyRecord, surface: Surface, score_name: str) -> Chart:
+def _curve(record: SearchRecord, surface: Surface, score_name: str) -> Chart:
     """The score over the only parameter."""
     ((name, span),) = record.ranges.items()
     scored = [trial for trial in record.of_state(COMPLETED, PRUNED) if trial.score is not None]
@@ -190,7 +190,7 @@ def _curve(record: StudyRecord, surface: Surface, score_name: str) -> Chart:
     return Chart(Axis(word(name), span), up, f"Score over {name}", [line], marks)
 
 
-def _history_sections(record: StudyRecord, score_name: str) -> list[Section]:
+def _history_sections(record: SearchRecord, score_name: str) -> list[Section]:
     """The score of each trial in order, and by step; none where there is no score."""
     scored = [trial for trial in record.of_state(COMPLETED, PRUNED) if trial.score is not None]
     if not scored:
@@ -215,7 +215,7 @@ def _history_sections(record: StudyRecord, score_name: str) -> list[Section]:
     return [history, Section("Course of the trials", lead, [Chart(steps, up, "Score of each trial by step", lines)])]
 
 
-def _rows(record: StudyRecord) -> list[tuple[str, ...]]:
+def _rows(record: SearchRecord) -> list[tuple[str, ...]]:
     """Number, score, parameters, state, steps, time and note of each trial, best first."""
     return [
         (

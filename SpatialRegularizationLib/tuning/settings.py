@@ -1,20 +1,20 @@
-"""What `spatialreg tune` is told: what to try, on what, how often, and where the study is kept."""
+"""Declare the settings of `spatialreg tune`: what to try, on what, how often, and where the search is kept."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from ..declaration import check_kinds, integer, refuse_unknown
+from ..declaration import built, check_fields, integer, refuse_unknown
 from ..training.config_file import read_config
-from .ranges import PER_PAIR_RANGES, Range, paper_ranges, ranges_from
+from .plan import HeartbeatSettings, PruningSettings, SearchPlan
+from .ranges import Range, paper_ranges, per_pair_ranges, ranges_from
 from .storages import sqlite_url
-from .study_settings import HeartbeatSettings, PruningSettings, StudySettings
 
-PER_PAIR_PRUNING = PruningSettings(startup_trials=5, warmup_steps=5, interval=1)
+PER_PAIR_PRUNING = {"startup_trials": 5, "warmup_steps": 5, "interval": 1}
 """A step of the per-pair mode is a pair, not an epoch."""
 FILES = ("training", "pairs", "out")
 DATABASE = "study.db"
@@ -55,7 +55,7 @@ class TuningSettings:
     heartbeat: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        check_kinds(self)
+        check_fields(self)
         if (self.training is None) == (self.pairs is None):
             given = "neither" if self.training is None else "both"
             raise ValueError(f"A search tunes either a training or the per-pair mode: give training or pairs, got {given}.")
@@ -98,28 +98,23 @@ class TuningSettings:
         if given:
             return given
         if self.pairs is not None:
-            return PER_PAIR_RANGES[prior]
+            return per_pair_ranges(prior)
         raise ValueError(f"Nothing to tune: set task (autopet, ixi, acdc), or ranges of some of {', '.join(known)}.")
 
-    def study_settings(self, ranges: Mapping[str, Range], identity: Mapping[str, Any]) -> StudySettings:
+    def plan(self, ranges: Mapping[str, Range], identity: Mapping[str, Any]) -> SearchPlan:
         """The study that this search works on.
 
         Raises:
             ValueError: a value out of range, or an unknown name under pruning or heartbeat.
         """
         folder = Path(self.out).absolute()
-        return StudySettings(
+        return SearchPlan(
             name=self.study or folder.name,
             storage=self.storage or sqlite_url(folder / DATABASE),
             ranges=ranges,
             identity=identity,
             trials=self.trials,
             seed=self.seed,
-            pruning=_changed(PruningSettings() if self.pairs is None else PER_PAIR_PRUNING, self.pruning, "pruning"),
-            heartbeat=_changed(HeartbeatSettings(), self.heartbeat, "heartbeat"),
+            pruning=built(PruningSettings, ({} if self.pairs is None else PER_PAIR_PRUNING) | self.pruning, "pruning"),
+            heartbeat=built(HeartbeatSettings, self.heartbeat, "heartbeat"),
         )
-
-
-def _changed(base: Any, changes: Mapping[str, Any], what: str) -> Any:
-    refuse_unknown(changes, tuple(f.name for f in fields(base)), f"setting of {what}")
-    return replace(base, **changes)

@@ -13,7 +13,7 @@ from ..registration.progress import Progress
 from ..training.checkpoints import LAST
 from ..training.loop import train
 from ..training.settings import TrainingSettings
-from .study import Objective
+from .search import Objective
 from .trials import Pruned, RunningTrial
 
 TRIALS = "trials"
@@ -74,7 +74,7 @@ class TunedTraining:
         return replace(self.settings, model={**self.settings.model, **model}, **own)
 
     def identity(self, tuned: Mapping[str, Any]) -> dict[str, Any]:
-        """What all trials share, for `StudySettings.identity`; lists of images by name and content."""
+        """What all trials share, for `SearchPlan.identity`; lists of images by name and content."""
         settings = {k: v for k, v in self.settings.to_dict().items() if k not in (*MACHINE, *tuned)}
         model = {k: v for k, v in self.settings.model.items() if k not in tuned}
         if isinstance(model.get("prior"), Mapping):

@@ -62,7 +62,7 @@ class TrialRecord:
 
 
 @dataclass(frozen=True)
-class StudyRecord:
+class SearchRecord:
     """A study at one moment.
 
     Args:

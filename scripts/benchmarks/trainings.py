@@ -18,8 +18,8 @@ from pathlib import Path
 import harness
 
 from SpatialRegularizationLib.commands.tune_search import training_search
+from SpatialRegularizationLib.tuning.search import read_search
 from SpatialRegularizationLib.tuning.settings import TuningSettings
-from SpatialRegularizationLib.tuning.study import read_study
 
 
 def run_row(folder: Path) -> dict[str, object]:
@@ -37,7 +37,7 @@ def run_row(folder: Path) -> dict[str, object]:
 
 def study_rows(config: Path) -> tuple[list[dict[str, object]], dict[str, object]]:
     """The trials of a study, and what it found."""
-    record = read_study(training_search(TuningSettings.from_file(config), lambda progress: None).study)
+    record = read_search(training_search(TuningSettings.from_file(config), lambda progress: None).study)
     trials = [
         {"trial": t.number, "state": t.state, **t.values, "score": t.score, "seconds": t.seconds, "course": dict(t.course)}
         for t in record.trials

@@ -114,4 +114,4 @@ def test_a_value_of_a_wrong_kind_anywhere_is_a_sentence(settings: type, values: 
             with contextlib.suppress(ValueError, FileNotFoundError):
                 made = settings.from_dict(changed)
                 if settings is TuningSettings:
-                    made.study_settings(made.wanted_ranges("beta", ("alpha_prime", "lambda_max")), {})
+                    made.plan(made.wanted_ranges("beta", ("alpha_prime", "lambda_max")), {})

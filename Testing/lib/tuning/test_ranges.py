@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from SpatialRegularizationLib.tuning.identity import first_difference, identity_of
-from SpatialRegularizationLib.tuning.ranges import PER_PAIR_RANGES, Range, paper_ranges, ranges_from
+from SpatialRegularizationLib.priors import PRIORS
+from SpatialRegularizationLib.registration.settings import RegistrationSettings
+from SpatialRegularizationLib.tuning.plan import first_difference, identity_of
+from SpatialRegularizationLib.tuning.ranges import Range, paper_ranges, per_pair_ranges, ranges_from
 
 
 def test_the_papers_ranges_are_those_of_its_table_1() -> None:
@@ -37,11 +39,16 @@ def test_a_range_reads_what_it_writes() -> None:
 
 
 def test_per_pair_ranges_hold_the_generic_preset() -> None:
-    from SpatialRegularizationLib.registration.settings import RegistrationSettings
-
-    for ranges in PER_PAIR_RANGES.values():
-        for name, span in ranges.items():
+    for prior in PRIORS:
+        for name, span in per_pair_ranges(prior.name).items():
             assert 0.2 < span.share(getattr(RegistrationSettings(), name)) < 0.8
+
+
+def test_per_pair_ranges_are_those_that_the_priors_declare_in_the_order_that_seeds_depend_on() -> None:
+    wide, narrow = Range(0.1, 10.0, log=True), Range(0.003, 0.3, log=True)
+    assert list(per_pair_ranges("beta").items()) == [("alpha_prime", narrow), ("lambda_max", wide)]
+    assert list(per_pair_ranges("gaussian").items()) == [("sigma_prime", narrow), ("lambda_mean", wide)]
+    assert per_pair_ranges("uniform") == {"lambda_max": wide}
 
 
 @pytest.mark.parametrize(

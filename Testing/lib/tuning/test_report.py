@@ -11,12 +11,12 @@ import pytest
 from SpatialRegularizationLib.tuning.drawings import Axis, score_span
 from SpatialRegularizationLib.tuning.ranges import Range
 from SpatialRegularizationLib.tuning.report import at_the_edge, expected_score, surface_of, surface_top, tune_report_html
-from SpatialRegularizationLib.tuning.trials import StudyRecord, TrialRecord
+from SpatialRegularizationLib.tuning.trials import SearchRecord, TrialRecord
 
 RANGES = {"alpha_prime": Range(0.0, 0.2), "lambda_max": Range(0.5, 5.0)}
 
 
-def record(count: int = 30, ranges: dict[str, Range] = RANGES, importance: dict | None = None) -> StudyRecord:
+def record(count: int = 30, ranges: dict[str, Range] = RANGES, importance: dict | None = None) -> SearchRecord:
     """Completed trials on a parabola with its top in the middle of each range, and every fifth one pruned at half its rise."""
     generator = np.random.default_rng(0)
     trials = []
@@ -29,7 +29,7 @@ def record(count: int = 30, ranges: dict[str, Range] = RANGES, importance: dict 
             trials.append(TrialRecord(number, "pruned", values, score - 0.1, {0: score - 0.2, 1: score - 0.1}, 2.0))
         else:
             trials.append(TrialRecord(number, "completed", values, score, course, 3.0))
-    return StudyRecord("ixi-beta", "sqlite:///study.db", ranges, tuple(trials), count, importance or {}, "Too few trials.")
+    return SearchRecord("ixi-beta", "sqlite:///study.db", ranges, tuple(trials), count, importance or {}, "Too few trials.")
 
 
 class _Tags(HTMLParser):
@@ -100,9 +100,9 @@ def test_a_pruned_trial_is_expected_to_rise_like_the_completed_ones() -> None:
 
 
 def test_an_optimum_at_the_end_of_a_range_is_said_but_not_at_zero() -> None:
-    def study(alpha_prime: float, lambda_max: float) -> StudyRecord:
+    def study(alpha_prime: float, lambda_max: float) -> SearchRecord:
         values = {"alpha_prime": alpha_prime, "lambda_max": lambda_max}
-        return StudyRecord("s", "x", RANGES, (TrialRecord(0, "completed", values, 0.5),), 1)
+        return SearchRecord("s", "x", RANGES, (TrialRecord(0, "completed", values, 0.5),), 1)
 
     assert at_the_edge(study(0.1, 2.0)) == []
     assert at_the_edge(study(0.0, 2.0)) == []

@@ -15,10 +15,10 @@ import pytest
 pytest.importorskip("optuna", reason="the extra 'tuning' is not installed")
 
 from SpatialRegularizationLib.objective import NonFiniteEnergyError
+from SpatialRegularizationLib.tuning.plan import HeartbeatSettings, PruningSettings, SearchPlan
 from SpatialRegularizationLib.tuning.ranges import Range
+from SpatialRegularizationLib.tuning.search import read_search, run_search
 from SpatialRegularizationLib.tuning.storages import open_storage, shown_url, sqlite_url
-from SpatialRegularizationLib.tuning.study import read_study, run_study
-from SpatialRegularizationLib.tuning.study_settings import HeartbeatSettings, PruningSettings, StudySettings
 from SpatialRegularizationLib.tuning.trials import RunningTrial
 
 HERE = Path(__file__).resolve().parent
@@ -30,14 +30,14 @@ def parabola(trial: RunningTrial) -> float:
 
 
 @pytest.fixture
-def settings(tmp_path: Path) -> StudySettings:
+def settings(tmp_path: Path) -> SearchPlan:
     """In a log file, which needs no database and is quick."""
-    return StudySettings("test", f"journal:///{tmp_path / 'study.log'}", RANGES, {"data": "a"}, trials=12)
+    return SearchPlan("test", f"journal:///{tmp_path / 'study.log'}", RANGES, {"data": "a"}, trials=12)
 
 
 def worker(url: str, trials: int, pause: float, log: Path) -> subprocess.Popen:
     environment = os.environ | {"PYTHONPATH": str(HERE.parents[3]), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, str(HERE / "study_worker.py"), url, str(trials), str(pause), str(log)]
+    command = [sys.executable, str(HERE / "search_worker.py"), url, str(trials), str(pause), str(log)]
     return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
 
 
@@ -46,9 +46,9 @@ def finished(process: subprocess.Popen) -> None:
     assert process.returncode == 0, errors
 
 
-def test_a_study_finds_the_top_of_a_parabola_and_which_parameter_matters(settings: StudySettings) -> None:
+def test_a_study_finds_the_top_of_a_parabola_and_which_parameter_matters(settings: SearchPlan) -> None:
     pytest.importorskip("sklearn", reason="fANOVA takes scikit-learn")
-    record = run_study(replace(settings, trials=40), parabola)
+    record = run_search(replace(settings, trials=40), parabola)
     assert len(record.of_state("completed")) == 40
     assert record.best.values["alpha_prime"] == pytest.approx(0.15, abs=0.01)
     assert record.best.score == max(trial.score for trial in record.trials)
@@ -57,16 +57,16 @@ def test_a_study_finds_the_top_of_a_parabola_and_which_parameter_matters(setting
     assert sum(record.importance.values()) == pytest.approx(1)
 
 
-def test_the_same_seed_gives_the_same_trials_interrupted_or_not(settings: StudySettings, tmp_path: Path) -> None:
-    whole = run_study(settings, parabola)
+def test_the_same_seed_gives_the_same_trials_interrupted_or_not(settings: SearchPlan, tmp_path: Path) -> None:
+    whole = run_search(settings, parabola)
     other = replace(settings, storage=f"journal:///{tmp_path / 'other.log'}")
-    run_study(replace(other, trials=5), parabola)
-    resumed = run_study(other, parabola)
+    run_search(replace(other, trials=5), parabola)
+    resumed = run_search(other, parabola)
     assert [trial.values for trial in resumed.trials] == [trial.values for trial in whole.trials]
     assert len({trial.values["alpha_prime"] for trial in whole.trials}) == 12
 
 
-def test_a_hopeless_trial_is_pruned_after_startup_and_warmup_and_counts(settings: StudySettings) -> None:
+def test_a_hopeless_trial_is_pruned_after_startup_and_warmup_and_counts(settings: SearchPlan) -> None:
     lengths = {}
 
     def objective(trial: RunningTrial) -> float:
@@ -76,7 +76,7 @@ def test_a_hopeless_trial_is_pruned_after_startup_and_warmup_and_counts(settings
             trial.report(step, score)
         return score
 
-    record = run_study(replace(settings, trials=6, pruning=PruningSettings(3, 6, 4)), objective)
+    record = run_search(replace(settings, trials=6, pruning=PruningSettings(3, 6, 4)), objective)
     assert [trial.state for trial in record.trials] == ["completed"] * 3 + ["pruned"] * 3
     assert lengths == {0: 19, 1: 19, 2: 19, 3: 6, 4: 6, 5: 6}
     assert record.trials[4].score == 0.1
@@ -87,33 +87,33 @@ def test_the_pruner_of_the_paper_waits_for_five_trials_and_thirty_steps() -> Non
     assert PruningSettings() == PruningSettings(startup_trials=5, warmup_steps=30, interval=10)
 
 
-def test_a_diverged_trial_is_pruned_with_its_reason_and_the_study_goes_on(settings: StudySettings) -> None:
+def test_a_diverged_trial_is_pruned_with_its_reason_and_the_study_goes_on(settings: SearchPlan) -> None:
     def objective(trial: RunningTrial) -> float:
         if trial.number == 1:
             raise NonFiniteEnergyError("The prior term of the energy is nan.")
         return parabola(trial)
 
-    record = run_study(replace(settings, trials=3), objective)
+    record = run_search(replace(settings, trials=3), objective)
     assert [trial.state for trial in record.trials] == ["completed", "pruned", "completed"]
     assert "prior term" in record.trials[1].note
 
 
-def test_an_error_of_the_objective_stops_the_worker_and_is_kept_with_the_trial(settings: StudySettings) -> None:
+def test_an_error_of_the_objective_stops_the_worker_and_is_kept_with_the_trial(settings: SearchPlan) -> None:
     def objective(trial: RunningTrial) -> float:
         raise FileNotFoundError("images.csv does not exist.")
 
     with pytest.raises(FileNotFoundError, match=r"images\.csv"):
-        run_study(settings, objective)
-    (trial,) = read_study(settings).trials
+        run_search(settings, objective)
+    (trial,) = read_search(settings).trials
     assert (trial.state, trial.note) == ("failed", "images.csv does not exist.")
 
 
-def test_a_score_that_is_no_number_is_an_error(settings: StudySettings) -> None:
+def test_a_score_that_is_no_number_is_an_error(settings: SearchPlan) -> None:
     with pytest.raises(ValueError, match="score of trial 0 is nan"):
-        run_study(settings, lambda trial: float("nan"))
+        run_search(settings, lambda trial: float("nan"))
 
 
-def test_an_interrupted_trial_is_run_again_with_its_parameters_and_its_folder(settings: StudySettings) -> None:
+def test_an_interrupted_trial_is_run_again_with_its_parameters_and_its_folder(settings: SearchPlan) -> None:
     seen = []
 
     def objective(trial: RunningTrial) -> float:
@@ -124,17 +124,17 @@ def test_an_interrupted_trial_is_run_again_with_its_parameters_and_its_folder(se
         return parabola(trial)
 
     with pytest.raises(KeyboardInterrupt):
-        run_study(replace(settings, trials=4), objective)
-    record = run_study(replace(settings, trials=4), objective)
+        run_search(replace(settings, trials=4), objective)
+    record = run_search(replace(settings, trials=4), objective)
     assert seen[2] == seen[1]
     assert [trial.state for trial in record.trials] == ["completed", "failed", "completed", "completed", "completed"]
     assert record.trials[2].note == "repeats trial 1"
     assert record.trials[2].course == {0: 0.3}
 
 
-def test_each_trial_is_told_with_the_state_of_the_study(settings: StudySettings) -> None:
+def test_each_trial_is_told_with_the_state_of_the_study(settings: SearchPlan) -> None:
     told = []
-    run_study(replace(settings, trials=3), parabola, after_trial=lambda record: told.append(len(record.trials)))
+    run_search(replace(settings, trials=3), parabola, after_trial=lambda record: told.append(len(record.trials)))
     assert told == [1, 2, 3]
 
 
@@ -145,7 +145,7 @@ def test_two_processes_share_one_study(kind: str, tmp_path: Path) -> None:
     for process in [worker(url, 12, 0.01, log), worker(url, 12, 0.01, log)]:
         finished(process)
     started = [line.split() for line in log.read_text().splitlines()]
-    record = read_study(StudySettings("parabola", url, RANGES, {"data": "none"}, trials=12))
+    record = read_search(SearchPlan("parabola", url, RANGES, {"data": "none"}, trials=12))
     ended = record.of_state("completed", "pruned")
     # Both may ask for the last trial in the same instant; never more than one too many.
     assert len(ended) == len(record.trials) == len(started)
@@ -169,15 +169,15 @@ def test_the_trial_of_a_killed_process_is_run_again_by_another(kind: str, tmp_pa
     victim.communicate()
     finished(worker(url, 3, 0.0, log))
     started = [line.split() for line in log.read_text().splitlines()]
-    record = read_study(StudySettings("parabola", url, RANGES, {"data": "none"}, trials=3))
+    record = read_search(SearchPlan("parabola", url, RANGES, {"data": "none"}, trials=3))
     assert record.trials[0].state == "failed"
     assert len(record.of_state("completed")) == 3
     assert started.count(started[0]) == 2
     assert [trial.note for trial in record.trials].count("repeats trial 0") == 1
 
 
-def test_a_study_of_other_parameters_ranges_or_data_is_refused_in_a_sentence(settings: StudySettings) -> None:
-    run_study(replace(settings, trials=1), parabola)
+def test_a_study_of_other_parameters_ranges_or_data_is_refused_in_a_sentence(settings: SearchPlan) -> None:
+    run_search(replace(settings, trials=1), parabola)
     others = {
         "tunes alpha_prime, lambda_max, and this run asks for lambda_mean": {"ranges": {"lambda_mean": Range(0, 1)}},
         "tunes alpha_prime from 0 to 0.2, and this run asks for 0 to 0.1": {"ranges": RANGES | {"alpha_prime": Range(0, 0.1)}},
@@ -185,22 +185,22 @@ def test_a_study_of_other_parameters_ranges_or_data_is_refused_in_a_sentence(set
     }
     for sentence, changes in others.items():
         with pytest.raises(ValueError, match=sentence):
-            run_study(replace(settings, **changes), parabola)
-    assert len(read_study(settings).trials) == 1
+            run_search(replace(settings, **changes), parabola)
+    assert len(read_search(settings).trials) == 1
 
 
-def test_a_study_of_another_program_is_refused(settings: StudySettings) -> None:
+def test_a_study_of_another_program_is_refused(settings: SearchPlan) -> None:
     import optuna
 
     storage = open_storage(optuna, settings.storage)
     optuna.create_study(storage=storage, study_name="test").optimize(lambda t: t.suggest_float("x", 0, 1), n_trials=1)
     with pytest.raises(ValueError, match=r"another program.*another name"):
-        run_study(settings, parabola)
+        run_search(settings, parabola)
 
 
-def test_more_trials_may_be_asked_of_a_study_later(settings: StudySettings) -> None:
-    run_study(replace(settings, trials=2), parabola)
-    assert len(run_study(replace(settings, trials=4), parabola).of_state("completed")) == 4
+def test_more_trials_may_be_asked_of_a_study_later(settings: SearchPlan) -> None:
+    run_search(replace(settings, trials=2), parabola)
+    assert len(run_search(replace(settings, trials=4), parabola).of_state("completed")) == 4
 
 
 def test_bad_storages_get_a_sentence_without_the_password(tmp_path: Path) -> None:
@@ -220,7 +220,7 @@ def test_bad_storages_get_a_sentence_without_the_password(tmp_path: Path) -> Non
 
 def test_settings_out_of_range_are_refused() -> None:
     with pytest.raises(ValueError, match="trials must be a whole number"):
-        StudySettings("a", "b", RANGES, trials=0)
+        SearchPlan("a", "b", RANGES, trials=0)
     with pytest.raises(ValueError, match="grace_s must exceed"):
         HeartbeatSettings(interval_s=10, grace_s=5)
     with pytest.raises(ValueError, match="interval must be a whole number"):

@@ -1,4 +1,4 @@
-"""A process that works on a study of a parabola: python study_worker.py URL TRIALS SECONDS_PER_STEP LOG."""
+"""A process that works on a study of a parabola: python search_worker.py URL TRIALS SECONDS_PER_STEP LOG."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import sys
 import time
 from pathlib import Path
 
+from SpatialRegularizationLib.tuning.plan import HeartbeatSettings, SearchPlan
 from SpatialRegularizationLib.tuning.ranges import Range
-from SpatialRegularizationLib.tuning.study import run_study
-from SpatialRegularizationLib.tuning.study_settings import HeartbeatSettings, StudySettings
+from SpatialRegularizationLib.tuning.search import run_search
 from SpatialRegularizationLib.tuning.trials import RunningTrial
 
 RANGES = {"alpha_prime": Range(0.0, 0.2), "lambda_max": Range(0.5, 5.0)}
@@ -31,8 +31,8 @@ def main(url: str, trials: int, pause: float, log: Path) -> None:
             trial.report(step, parabola(trial.values) - 0.1 / (step + 1))
         return parabola(trial.values)
 
-    settings = StudySettings("parabola", url, RANGES, {"data": "none"}, trials=trials, heartbeat=QUICK_HEART)
-    run_study(settings, objective)
+    settings = SearchPlan("parabola", url, RANGES, {"data": "none"}, trials=trials, heartbeat=QUICK_HEART)
+    run_search(settings, objective)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A study: trials of parameters, run by any number of processes on any number of machines that share one storage.
+"""Search for parameters by trials, run by any number of processes on any number of machines that share one storage.
 
     sampler   TPE (Bergstra et al., NeurIPS 2011), highest score wins
     pruner    median: a trial whose best score so far lies below the median of the others at that step is stopped
@@ -20,10 +20,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..objective import NonFiniteEnergyError
-from .identity import first_difference, identity_of
+from .plan import SearchPlan, first_difference, identity_of
 from .storages import open_storage, shown_url
-from .study_settings import StudySettings
-from .trials import COMPLETED, FAILED, PRUNED, RUNNING, WAITING, Pruned, RunningTrial, StudyRecord, TrialRecord
+from .trials import COMPLETED, FAILED, PRUNED, RUNNING, WAITING, Pruned, RunningTrial, SearchRecord, TrialRecord
 
 Objective = Callable[[RunningTrial], float]
 """Runs one trial and returns its score, higher is better; reports on the way; raises `Pruned` where told to."""
@@ -35,13 +34,13 @@ IMPORTANCE_SEED = 0
 FEWEST_FOR_IMPORTANCE = 5
 
 
-def run_study(
-    settings: StudySettings, objective: Objective, *, after_trial: Callable[[StudyRecord], None] | None = None
-) -> StudyRecord:
+def run_search(
+    plan: SearchPlan, objective: Objective, *, after_trial: Callable[[SearchRecord], None] | None = None
+) -> SearchRecord:
     """Works on a study until it has its trials; further processes may do the same at the same time.
 
     Args:
-        settings: which study; made where the storage does not hold it yet.
+        plan: which study; made where the storage does not hold it yet.
         objective: runs one trial.
         after_trial: told the state after each trial of this process.
 
@@ -53,7 +52,7 @@ def run_study(
         RuntimeError: Optuna is not installed, or the storage cannot be opened.
         Any error of the objective except `Pruned` and `NonFiniteEnergyError`, which end the trial only.
     """
-    worker = _Worker.open(settings)
+    worker = _Worker.open(plan)
     while worker.wait_for_work():
         worker.run_trial(objective)
         if after_trial is not None:
@@ -61,9 +60,9 @@ def run_study(
     return worker.record()
 
 
-def read_study(settings: StudySettings) -> StudyRecord:
-    """The study as it stands, without running anything. Raises as `run_study`."""
-    return _Worker.open(settings).record()
+def read_search(plan: SearchPlan) -> SearchRecord:
+    """The study as it stands, without running anything. Raises as `run_search`."""
+    return _Worker.open(plan).record()
 
 
 class _Trial(RunningTrial):
@@ -85,22 +84,22 @@ class _Trial(RunningTrial):
 class _Worker:
     """One process at work on a study."""
 
-    settings: StudySettings
+    plan: SearchPlan
     optuna: Any
     backend: Any
     study: Any
 
     @classmethod
-    def open(cls, settings: StudySettings) -> _Worker:
+    def open(cls, plan: SearchPlan) -> _Worker:
         optuna = _optuna()
-        backend = open_storage(optuna, settings.storage)
-        pruning = settings.pruning
+        backend = open_storage(optuna, plan.storage)
+        pruning = plan.pruning
         pruner = optuna.pruners.MedianPruner(pruning.startup_trials, pruning.warmup_steps, pruning.interval)
         study = optuna.create_study(
-            storage=backend, study_name=settings.name, direction="maximize", pruner=pruner, load_if_exists=True
+            storage=backend, study_name=plan.name, direction="maximize", pruner=pruner, load_if_exists=True
         )
-        _check_identity(study, settings)
-        return cls(settings, optuna, backend, study)
+        _check_identity(study, plan)
+        return cls(plan, optuna, backend, study)
 
     def wait_for_work(self) -> bool:
         """True when a trial is to be run; False when the rest is done, or in the hands of living processes."""
@@ -109,26 +108,26 @@ class _Worker:
             self._queue_dead_trials()
             trials = self.study.get_trials(deepcopy=False)
             states = [trial.state.name for trial in trials]
-            if sum(state in ("COMPLETE", "PRUNED", "RUNNING") for state in states) < self.settings.trials:
+            if sum(state in ("COMPLETE", "PRUNED", "RUNNING") for state in states) < self.plan.trials:
                 return True
             running = [trial for trial in trials if trial.state.name == "RUNNING"]
-            if sum(s in ("COMPLETE", "PRUNED") for s in states) >= self.settings.trials or not any(
+            if sum(s in ("COMPLETE", "PRUNED") for s in states) >= self.plan.trials or not any(
                 trial.user_attrs.get(ALIVE, 0) < start for trial in running
             ):
                 return False
-            time.sleep(min(POLL_SECONDS, self.settings.heartbeat.interval_s))
+            time.sleep(min(POLL_SECONDS, self.plan.heartbeat.interval_s))
 
     def run_trial(self, objective: Objective) -> None:
         """One trial, from asking to telling."""
         trial = self.study.ask()
         # A sampler of its own for each trial: the same parameters whichever process runs it, and after an interruption.
-        self.study.sampler = self.optuna.samplers.TPESampler(seed=self.settings.seed + trial.number, constant_liar=True)
+        self.study.sampler = self.optuna.samplers.TPESampler(seed=self.plan.seed + trial.number, constant_liar=True)
         state, score = "FAIL", None
         try:
             with self._heart(trial):
                 values = {
                     name: trial.suggest_float(name, span.low, span.high, log=span.log)
-                    for name, span in self.settings.ranges.items()
+                    for name, span in self.plan.ranges.items()
                 }
                 score, state = self._scored(objective, _Trial(trial, values)), "COMPLETE"
         except Pruned:
@@ -164,7 +163,7 @@ class _Worker:
         return True
 
     def _queue_dead_trials(self) -> None:
-        now, heartbeat = time.time(), self.settings.heartbeat
+        now, heartbeat = time.time(), self.plan.heartbeat
         for trial in self.study.get_trials(deepcopy=False):
             if trial.state.name != "RUNNING":
                 continue
@@ -199,7 +198,7 @@ class _Worker:
                 # A storage that is away for a moment must not end a training; the next beat tries again.
                 with contextlib.suppress(Exception):
                     trial.set_user_attr(ALIVE, time.time())
-                if stop.wait(self.settings.heartbeat.interval_s):
+                if stop.wait(self.plan.heartbeat.interval_s):
                     self.backend.remove_session()
                     return
 
@@ -211,23 +210,23 @@ class _Worker:
             stop.set()
             thread.join()
 
-    def record(self) -> StudyRecord:
+    def record(self) -> SearchRecord:
         """The study in plain values."""
         trials = tuple(_record_of(trial) for trial in self.study.get_trials(deepcopy=False))
         importance, note = self._importance()
-        return StudyRecord(
-            self.settings.name,
-            shown_url(self.settings.storage),
-            self.settings.ranges,
+        return SearchRecord(
+            self.plan.name,
+            shown_url(self.plan.storage),
+            self.plan.ranges,
             trials,
-            self.settings.trials,
+            self.plan.trials,
             importance,
             note,
         )
 
     def _importance(self) -> tuple[dict[str, float], str]:
         """fANOVA over the completed trials, or why there is none."""
-        if len(self.settings.ranges) < 2:
+        if len(self.plan.ranges) < 2:
             return {}, "One parameter explains everything."
         completed = self.study.get_trials(deepcopy=False, states=(self.optuna.trial.TrialState.COMPLETE,))
         if len({trial.value for trial in completed}) < FEWEST_FOR_IMPORTANCE:
@@ -250,9 +249,9 @@ def _record_of(trial: Any) -> TrialRecord:
     return TrialRecord(trial.number, state, dict(trial.params), score, course, seconds, note)
 
 
-def _check_identity(study: Any, settings: StudySettings) -> None:
+def _check_identity(study: Any, plan: SearchPlan) -> None:
     """Writes what the study is into a new one; refuses an old one that is another."""
-    ours = identity_of(settings.ranges, settings.identity)
+    ours = identity_of(plan.ranges, plan.identity)
     stored = study.user_attrs.get(IDENTITY)
     if stored is None and not study.get_trials(deepcopy=False):
         study.set_user_attr(IDENTITY, ours)
@@ -260,7 +259,7 @@ def _check_identity(study: Any, settings: StudySettings) -> None:
     difference = first_difference(stored, ours)
     if difference:
         raise ValueError(
-            f"The study {settings.name!r} in {shown_url(settings.storage)} {difference}: give this study another name, "
+            f"The study {plan.name!r} in {shown_url(plan.storage)} {difference}: give this study another name, "
             "or another storage."
         )
 
