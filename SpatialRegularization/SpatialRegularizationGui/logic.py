@@ -25,7 +25,7 @@ from .run.outputs import Found, Stored, store
 from .run.pending import Ends, PendingRequest
 from .run.preview import PreviewSession
 from .run.protocol import FIGURES, device_of, facts_of, message_of
-from .run.worker import Worker, best_worker
+from .run.worker import ProcessWorker, best_worker
 
 REPORT_SECONDS = 120.0
 """A report takes no longer."""
@@ -41,20 +41,19 @@ class RegistrationLogic:
 
     Attributes:
         state_changed(RunState), progressed(Step), finished(Outcome), failed(Failure), cancelled(), previewed(Preview),
-        preview_said(str), catalogue_changed(), logged(str): signals.
+        preview_said(str), catalogue_changed(): signals.
     """
 
     def __init__(
         self,
-        worker: Worker | None = None,
+        worker: ProcessWorker | None = None,
         installer: Installer | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.state_changed, self.progressed, self.finished = Signal(), Signal(), Signal()
         self.failed, self.cancelled, self.previewed = Signal(), Signal(), Signal()
-        self.preview_said, self.catalogue_changed, self.logged = Signal(), Signal(), Signal()
+        self.preview_said, self.catalogue_changed = Signal(), Signal()
         self._chosen_worker, self._installer, self._clock = worker, installer, clock
-        self._connected = False
         self._state = RunState.IDLE
         self._pending: PendingRequest | None = None
         self._folders = TemporaryFolders(_temporary_path)
@@ -66,13 +65,10 @@ class RegistrationLogic:
         self._session = PreviewSession(lambda: self.worker, self._folders, clock, *told)
 
     @property
-    def worker(self) -> Worker:
+    def worker(self) -> ProcessWorker:
         """Who computes."""
         if self._chosen_worker is None:
             self._chosen_worker = best_worker(self._breathe)
-        if not self._connected:
-            self._chosen_worker.logged.connect(self.logged.emit)
-            self._connected = True
         return self._chosen_worker
 
     @property
@@ -321,9 +317,8 @@ class RegistrationLogic:
         self._order_report()
         figures = {name: answer[name] for name in FIGURES if answer.get(name) is not None}
         outcome = Outcome(
-            stored.outputs, figures, tuple(answer["notes"]), self._device, float(answer["seconds"]), self._report,
-            stored.folder_item, request,
-        )  # fmt: skip
+            stored.outputs, figures, float(answer["seconds"]), self._device, request, tuple(answer["notes"]), self._report
+        )
         return lambda: self.finished.emit(outcome)
 
     def _order_report(self) -> None:

@@ -20,7 +20,7 @@ from .logic import RegistrationLogic
 from .parameters import PanelParameters
 from .review.apply_section import ApplySection
 from .review.review_section import ReviewSection
-from .run.events import Failure, Outcome, Preview, RunState, Step
+from .run.events import Failure, Outcome, Preview, RunState, Shown, Step
 from .run.failures import failure_of_error, with_remedy
 from .run.install import Readiness
 from .run.outputs import restore_interpolation
@@ -306,7 +306,7 @@ class Panel:
         self._previewing = False
         self._remember(outcome)
         self.run.show_outcome(outcome)
-        self.review.show(outcome, outcome.request)
+        self.review.show(outcome)
         self._show_state()
 
     def _previewed(self, preview: Preview) -> None:
@@ -314,9 +314,9 @@ class Panel:
         self._remember(preview)
         folds = preview.figures.get("folding_percent")
         self._say_live(f"{duration(preview.seconds)} per update" + ("" if folds is None else f", {folds:.2g} % folds"))
-        self.review.show(preview, preview.request)
+        self.review.show(preview)
 
-    def _remember(self, result: Outcome | Preview) -> None:
+    def _remember(self, result: Shown) -> None:
         """The nodes that were made become the selected outputs."""
         self.model.show_device(result.device)
         if self.parameters is not None:

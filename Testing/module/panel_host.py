@@ -73,6 +73,15 @@ def choose(widget: Any, settings: dict[str, Any], model: str = "") -> Any:
     return ui
 
 
+def shown(widget: Any) -> dict[str, Any]:
+    """Setting (or hyperparameter of a model) → what its control shows: a number, or a text."""
+    from SpatialRegularizationGui.parameters import DECLARED
+
+    editors = {name: widget.panel.controls[name].editor for name in DECLARED}
+    how = {"QComboBox": "currentText", "QLineEdit": "text"}
+    return {name: getattr(editor, how.get(type(editor).__name__, "value")) for name, editor in editors.items()}
+
+
 def until(widget: Any, text: str, seconds: float = SECONDS) -> None:
     ui = widget.panel.ui
     qt_layer.wait_until(lambda: ui.applyButton.text == text, seconds, f"Apply says {text!r}, not {ui.applyButton.text!r}")

@@ -66,14 +66,19 @@ def test_a_first_start_leaves_modules_as_they_are(widget) -> None:
     assert type(widget.panel) is Panel
 
 
-def test_a_second_cleanup_does_nothing_even_where_the_form_is_gone(scene, widget) -> None:
+def test_a_second_cleanup_does_nothing_even_where_the_form_is_gone(scene, widget, monkeypatch: pytest.MonkeyPatch) -> None:
     from SpatialRegularization import SpatialRegularizationWidget
 
     made = SpatialRegularizationWidget()
+    closed: list[str] = []
+    monkeypatch.setattr(made.logic, "close", lambda: closed.append("logic"))
     made.cleanup()
     delete(made.parent)
+    with pytest.raises(RuntimeError, match="deleted"):
+        made.panel.ui.applyButton.setText("a control that is touched now raises")
     made.cleanup()
     made.exit()
+    assert closed == ["logic"]
 
 
 def delete(form: Any) -> None:
@@ -95,9 +100,14 @@ def test_parts_of_a_closed_panel_can_be_closed_again_and_tell_their_controls_not
     review = panel.review
     for close in (panel.cleanup, review.cleanup, review.exit, panel.exit, logic.close, logic.close, logic.scene_closed):
         close()
+    heard: list[Any] = []
+    for signal in (logic.failed, logic.preview_said):
+        signal.connect(heard.append)
     logic.failed.emit(Failure("too late"))
     logic.preview_said.emit("too late")
     scene.mrml.Clear(False)
+    assert heard == [Failure("too late"), "too late"], "nobody else listens, and a control that is gone would have raised"
+    assert (logic.pid, panel.parameters, panel._timer.active) == (None, None, False)
 
 
 def test_a_widget_whose_setup_failed_can_be_left_and_cleaned_up(scene, widget, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -107,6 +117,8 @@ def test_a_widget_whose_setup_failed_can_be_left_and_cleaned_up(scene, widget, m
     made = SpatialRegularizationWidget()
     for call in (made.enter, made.exit, made.cleanup, made.cleanup):
         call()
+    assert made.panel is None
+    assert made.layout.count() == 0, "no half of a form stays"
     made.parent.deleteLater()
 
 
@@ -152,6 +164,8 @@ def test_the_timer_rests_after_a_request_that_is_refused(widget) -> None:
     ui, timer = choose(widget, {**QUICK, "iterations": "1 2"}), widget.panel._timer
     ui.applyButton.click()
     qt_layer.wait_until(lambda: not timer.active, 5, "the timer rests")
+    assert ui.errorLabel.text.startswith("Steps per level must be 4 whole numbers")
+    assert (ui.applyButton.text, widget.logic.awaits) == ("Apply", False)
 
 
 def test_the_timer_serves_a_live_update_to_its_end(widget) -> None:
@@ -179,7 +193,7 @@ def shown(scene, widget) -> Iterator[Any]:
 
     outputs = Outputs(warped=done.warped, jacobian=done.jacobian)
     request = RegistrationRequest(done.fixed, done.warped)
-    widget.panel.review.show(Outcome(outputs, {}, (), "cpu", 1.0, "", 0, request), request)
+    widget.panel.review.show(Outcome(outputs, {}, 1.0, "cpu", request))
     yield widget
     widget.cleanup()
 

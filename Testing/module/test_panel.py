@@ -14,7 +14,7 @@ pytest.importorskip("slicer", reason="needs the slicer-core package")
 pytest.importorskip("PySide6.QtWidgets", reason=qt_needed.REASON, exc_type=ImportError)
 
 import qt_layer
-from panel_host import ENDLESS, QUICK, SECONDS, choose, ends_of, files, until, widget
+from panel_host import ENDLESS, QUICK, SECONDS, choose, ends_of, files, shown, until, widget
 
 pytestmark = pytest.mark.slicer
 __all__ = ["files", "widget"]  # fixtures
@@ -299,13 +299,21 @@ def test_apply_to_places_several_nodes_under_the_transform_and_takes_them_out_ag
 
 
 def test_leaving_and_coming_back_keeps_what_was_chosen(widget) -> None:
-    ui = choose(widget, QUICK, "tiny-hyper")
+    choose(widget, {**QUICK, "lambdaFloor": 0.25, "seed": 7}, "tiny-hyper")
+    parameters = widget.logic.getParameterNode()
+    before = {name: getattr(parameters, name) for name in parameters.allParameters}
+    values = shown(widget)
+    assert (values["lambda_floor"], values["seed"]) == (0.25, 7)
     widget.exit()
     widget.enter()
-    assert (ui.fixedSelector.currentNode(), widget.logic.getParameterNode().model) == (widget.fixed, "tiny-hyper")
+    assert {name: getattr(parameters, name) for name in parameters.allParameters} == before
+    assert shown(widget) == values
 
 
-def test_the_modules_own_test_passes(widget) -> None:
+def test_the_modules_own_test_passes_and_notices_a_preset_that_is_not_written(widget, monkeypatch: pytest.MonkeyPatch) -> None:
     from SpatialRegularization import SpatialRegularizationTest
 
     SpatialRegularizationTest().runTest()
+    monkeypatch.setattr("SpatialRegularizationGui.inputs.regularization_section.write_settings", lambda *values: None)
+    with pytest.raises(AssertionError):
+        SpatialRegularizationTest().runTest()

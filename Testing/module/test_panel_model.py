@@ -13,7 +13,7 @@ pytest.importorskip("slicer", reason="needs the slicer-core package")
 pytest.importorskip("PySide6.QtWidgets", reason=qt_needed.REASON, exc_type=ImportError)
 
 import qt_layer
-from panel_host import ENDLESS, QUICK, SECONDS, choose, files, until, widget
+from panel_host import ENDLESS, QUICK, SECONDS, choose, files, shown, until, widget
 
 pytestmark = pytest.mark.slicer
 __all__ = ["files", "widget"]  # fixtures
@@ -65,11 +65,20 @@ def _hidden(ui: Any, name: str) -> bool:
     return getattr(ui, name).isHidden()
 
 
-def test_a_preset_sets_every_control(widget) -> None:
-    ui = widget.panel.ui
-    ui.presetSelector.currentIndex = ui.presetSelector.findText("brain-mri")
-    assert (ui.lnccWindowSpinBox.value, ui.lambdaMaxSlider.value, ui.globalSearchSelector.currentText) == (9, 1.2, "off")
-    assert "brain MRI" in ui.presetLabel.text or "Brain MRI" in ui.presetLabel.text
+def test_a_preset_sets_every_control_and_says_what_it_is_for(widget) -> None:
+    from SpatialRegularizationGui.parameters import SETTINGS, value_of
+
+    from SpatialRegularizationLib.registration.presets import DETAILS
+
+    ui, seen = widget.panel.ui, {name: set() for name in SETTINGS}
+    for preset in [*DETAILS, next(iter(DETAILS))]:
+        ui.presetSelector.currentIndex = ui.presetSelector.findText(preset)
+        values = shown(widget)
+        for name in SETTINGS:
+            assert values[name] == pytest.approx(value_of(DETAILS[preset].settings, name)), (preset, name)
+            seen[name].add(values[name])
+        assert ui.presetLabel.text.lower() == f"{DETAILS[preset].purpose}.".lower()
+    assert len([name for name, values in seen.items() if len(values) > 1]) > 6, "presets differ in many settings"
 
 
 @pytest.mark.parametrize("model", ["tiny-hyper", ""], ids=["model", "per-pair"])
@@ -108,8 +117,10 @@ def test_moving_a_control_that_a_preview_does_not_depend_on_asks_for_none(widget
     count = len(previews)
     ui.applyHardenCheckBox.checked = True
     ui.refineStepsSpinBox.value = 77
-    with pytest.raises(AssertionError):
+    with pytest.raises(AssertionError, match="Not within 1 s"):
         qt_layer.wait_until(lambda: len(previews) > count, 1.0)
+    ui.lambdaMaxSlider.value = 3.0
+    qt_layer.wait_until(lambda: len(previews) > count, SECONDS, "one that it depends on does")
 
 
 def test_a_model_is_imported_and_removed_by_its_buttons(widget, files: Path, tmp_path: Path, monkeypatch) -> None:

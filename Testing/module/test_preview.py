@@ -141,7 +141,8 @@ def test_a_killed_worker_is_a_sentence_and_the_next_update_loads_the_pair_again(
     while watched.logic.pid is not None:
         watched.logic.poll(0.02)
     watched.logic.preview(slid(scene, model, 0.15))
-    watched.until("previewed", count=2)
+    assert watched.until("previewed", count=2).request.condition == {"alpha_prime": 0.15}
+    assert watched.named("preview_said").count("Loading the pair for live updates.") == 2
 
 
 def test_closing_the_scene_forgets_the_live_session(scene: Any, watched: Watched, model: str) -> None:

@@ -60,14 +60,14 @@ def outcome(nodes: reviewed.Reviewed, report: str = "", **figures: Any) -> Any:
     names = ("transform", "warped", "lambda_map", "jacobian")
     request = RegistrationRequest(nodes.fixed, nodes.warped, settings={"similarity": "lncc"})
     outputs = Outputs(**{name: getattr(nodes, name) for name in names})
-    return Outcome(outputs, {**FIGURES, **figures}, (), "cpu", 3.21, report, 0, request)
+    return Outcome(outputs, {**FIGURES, **figures}, 3.21, "cpu", request, report=report)
 
 
 def preview(nodes: reviewed.Reviewed) -> Any:
     from SpatialRegularizationGui.run.events import Preview
 
     done = outcome(nodes)
-    return Preview(done.outputs, {"folding_percent": 0.0, "sd_log_j": 0.05}, 0.2, "cpu", 7, done.request)
+    return Preview(done.outputs, {"folding_percent": 0.0, "sd_log_j": 0.05}, 0.2, "cpu", done.request, 7)
 
 
 def control(section: Any, name: str) -> Any:
@@ -110,7 +110,7 @@ def test_every_control_has_a_name_and_a_tool_tip(section: Any) -> None:
 
 
 def test_the_figures_stand_in_the_table_before_and_after(section: Any, scene: Any) -> None:
-    section.show(outcome(reviewed.put(scene)), outcome(reviewed.put(scene)).request)
+    section.show(outcome(reviewed.put(scene)))
     lines = table(section)
     assert lines["Local correlation (LNCC)"] == ("0.410", "0.830")
     assert lines["Dice, mean"] == ("0.375", "0.800")
@@ -132,7 +132,7 @@ def test_dice_has_the_names_of_the_segments(section: Any, scene: Any) -> None:
 def test_choosing_an_overlay_changes_the_views(section: Any, scene: Any) -> None:
     nodes = reviewed.put(scene)
     done = outcome(nodes)
-    section.show(done, done.request)
+    section.show(done)
     assert foreground(scene) is nodes.warped
     choose(section, "reviewOverlayCombo", "Regularization weight λ")
     assert foreground(scene) is nodes.lambda_map
@@ -145,7 +145,7 @@ def test_choosing_an_overlay_changes_the_views(section: Any, scene: Any) -> None
 def test_the_threshold_has_the_range_of_the_overlay_and_starts_anew_with_another(section: Any, scene: Any) -> None:
     nodes = reviewed.put(scene)
     done = outcome(nodes)
-    section.show(done, done.request)
+    section.show(done)
     choose(section, "reviewOverlayCombo", "Regularization weight λ")
     threshold = control(section, "reviewThresholdRange")
     assert (threshold.minimum, threshold.maximum) == pytest.approx((0, 1.2))
@@ -153,7 +153,7 @@ def test_the_threshold_has_the_range_of_the_overlay_and_starts_anew_with_another
     assert not display.GetApplyThreshold()
     threshold.setValues(0.3, 0.9)
     assert (display.GetLowerThreshold(), display.GetUpperThreshold()) == pytest.approx((0.3, 0.9))
-    section.show(preview(nodes), done.request)
+    section.show(preview(nodes))
     assert display.GetApplyThreshold(), "a live update keeps what was chosen"
     choose(section, "reviewOverlayCombo", "Volume change (log-Jacobian)")
     assert threshold.minimum == -threshold.maximum
@@ -165,7 +165,7 @@ def test_what_is_missing_is_a_sentence(section: Any, scene: Any) -> None:
 
     nodes = reviewed.put(scene)
     done = outcome(nodes)
-    section.show(replace(done, outputs=replace(done.outputs, lambda_map=None)), done.request)
+    section.show(replace(done, outputs=replace(done.outputs, lambda_map=None)))
     choose(section, "reviewOverlayCombo", "Regularization weight λ")
     assert "weight map was not among the outputs" in control(section, "reviewStatusLabel").text
     choose(section, "reviewOverlayCombo", "Folds")
@@ -178,11 +178,11 @@ def test_the_button_jumps_to_the_fold_or_says_that_there_is_none(section: Any, s
 
     nodes = reviewed.put(scene)
     done = outcome(nodes)
-    section.show(done, done.request)
+    section.show(done)
     control(section, "reviewJumpButton").click()
     assert "worst fold" in control(section, "reviewStatusLabel").text
     set_image(nodes.jacobian, Image(0 * reviewed.arrays()["jacobian"] + 1, nodes.grid))
-    section.show(done, done.request)
+    section.show(done)
     control(section, "reviewJumpButton").click()
     assert "no fold" in control(section, "reviewStatusLabel").text
 
@@ -190,7 +190,7 @@ def test_the_button_jumps_to_the_fold_or_says_that_there_is_none(section: Any, s
 def test_blinking_goes_on_by_itself_and_stops_when_the_module_is_left(section: Any, scene: Any) -> None:
     nodes = reviewed.put(scene)
     done = outcome(nodes)
-    section.show(done, done.request)
+    section.show(done)
     choose(section, "reviewCompareCombo", "Blink")
     composite = scene.nodes("vtkMRMLSliceCompositeNode")[0]
     seen = set()
@@ -214,7 +214,7 @@ def test_the_save_button_asks_where_and_says_what_it_did(
     import qt
 
     done = outcome(reviewed.put(scene), str(tmp_path / "report.html"))
-    section.show(done, done.request)
+    section.show(done)
     answers = {"mine": "Saved", "named.htm": "Saved", "no/report.html": "does not exist", "": "does not exist"}
     for answer, words in answers.items():
         path = str(tmp_path / answer) if answer else ""
@@ -226,7 +226,7 @@ def test_the_save_button_asks_where_and_says_what_it_did(
 
 def test_a_preview_shows_its_quick_figures_and_offers_no_report(section: Any, scene: Any) -> None:
     nodes = reviewed.put(scene)
-    section.show(preview(nodes), preview(nodes).request)
+    section.show(preview(nodes))
     assert set(table(section)) == {"Folded voxels", "Roughness (SDlogJ)", "Time"}
     assert not control(section, "reviewSaveButton").enabled
 
@@ -234,7 +234,7 @@ def test_a_preview_shows_its_quick_figures_and_offers_no_report(section: Any, sc
 def test_closing_the_scene_while_something_is_shown_leaves_nothing_behind(section: Any, scene: Any) -> None:
     nodes = reviewed.put(scene)
     done = outcome(nodes)
-    section.show(done, done.request)
+    section.show(done)
     choose(section, "reviewOverlayCombo", "Difference warped − fixed")
     scene.mrml.Clear(False)
     section.clear()
@@ -242,7 +242,7 @@ def test_closing_the_scene_while_something_is_shown_leaves_nothing_behind(sectio
     assert not control(section, "reviewJumpButton").enabled
     control(section, "reviewOpacitySlider").value = 0.9
     again = outcome(reviewed.put(scene))
-    section.show(again, again.request)
+    section.show(again)
     assert control(section, "reviewJumpButton").enabled
     assert table(section)
 
@@ -251,7 +251,7 @@ def test_nothing_is_set_that_no_widget_has(section: Any, scene: Any) -> None:
     import qt
 
     done = outcome(reviewed.put(scene))
-    section.show(done, done.request)
+    section.show(done)
     own = ("connect", "disconnect")
     for widget in section.frame.findChildren(qt.QWidget):
         unknown = [n for n in vars(widget) if not n.startswith("_") and n not in own and not hasattr(type(widget), n)]

@@ -14,7 +14,7 @@ from SpatialRegularizationGui.run.preview import LONGEST_PAUSE, PAUSE, Debounce
 from SpatialRegularizationGui.run.protocol import device_of
 
 from SpatialRegularizationLib.geometry.grid import Grid
-from SpatialRegularizationLib.images.working_grid import working_grid
+from SpatialRegularizationLib.images.preparation import working_grid
 from SpatialRegularizationLib.registration.settings import RegistrationSettings
 
 

@@ -13,8 +13,8 @@ import numpy as np
 
 from ..scene.images import Image
 from ..scene.labels import label_image, label_values, mask_image
-from ..scene.nodes import image_of, initial_affine, is_under, points_of, volume_problem
-from .request import OUTPUT_NAMES, RegistrationRequest
+from ..scene.nodes import check_holds_field, image_of, initial_affine, is_under, points_of, volume_problem
+from .request import INPUT_NAMES, OUTPUT_NAMES, RegistrationRequest
 
 SIDES = ("fixed", "moving")
 
@@ -196,8 +196,7 @@ def _write_affine(path: Path, matrix: np.ndarray) -> Path:
 
 
 def _check_outputs(request: RegistrationRequest) -> None:
-    inputs = [request.fixed, request.moving, request.fixed_mask, request.moving_mask, request.fixed_labels]
-    inputs += [request.moving_labels, request.initial]
+    inputs = [getattr(request, name) for name in INPUT_NAMES]
     nodes = {name: node for name, node in request.outputs.nodes.items() if name in request.outputs.wanted}
     for name in OUTPUT_NAMES:
         node = nodes.get(name)
@@ -216,11 +215,7 @@ def _check_outputs(request: RegistrationRequest) -> None:
             f"The output transform {transform.GetName()} is itself under {transform.GetParentTransformNode().GetName()}: take "
             "it out from under that transform, or choose another one."
         )
-    if transform.GetClassName() in ("vtkMRMLLinearTransformNode", "vtkMRMLBSplineTransformNode"):
-        raise ValueError(
-            f"{transform.GetName()} can hold no displacement field ({transform.GetNodeTagName()}): choose another output "
-            "transform, or create a new one."
-        )
+    check_holds_field(transform)
     if is_under(request.fixed, transform):
         raise ValueError(
             f"The fixed volume {request.fixed.GetName()} is under the output transform {transform.GetName()}: take it out; only "

@@ -6,7 +6,6 @@ They are Slicer's own test data, fetched by Slicer when the user asks for one, a
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,65 +15,24 @@ DATA_STORE = "https://github.com/Slicer/SlicerDataStore/releases/download/SHA256
 THUMBNAIL = Path(__file__).resolve().parents[2] / "Resources" / "Icons" / "SpatialRegularizationSample.png"
 
 
-@dataclass(frozen=True)
-class SampleFile:
-    """One file: its name, the name of its node, its SHA-256; the address ends with the sum."""
+SAMPLES: dict[str, tuple[str, tuple[tuple[str, str, str], ...]]] = {
+    "Brain MR, two dates": ("VolumeFile", (
+        ("RegLib_C01_1.nrrd", "MRBrainTumor1", "998cb522173839c78657f4bc0ea907cea09fd04e44601f17c82ea27927937b95"),
+        ("RegLib_C01_2.nrrd", "MRBrainTumor2", "1a64f3f422eb3d1c9b093d1a18da354b13bcf307907c66317e2463ee530b7a97"),
+    )),
+    "Brain CT and MR": ("VolumeFile", (
+        ("CT-brain.nrrd", "CTBrain", "6a5b6caccb76576a863beb095e3bfb910c50ca78f4c9bf043aa42f976cfa53d1"),
+        ("MR-brain-T1.nrrd", "MRBrainT1", "2da3f655ed20356ee8cdf32aa0f8f9420385de4b6e407d28e67f9974d7ce1593"),
+    )),
+    "Beating heart, CT series": ("SequenceFile", (
+        ("CT-cardio.seq.nrrd", "CTCardioSeq", "d1a1119969acead6c39c7c3ec69223fa2957edc561bc5bf384a203e2284dbc93"),
+    )),
+}  # fmt: skip
+"""Name → type for Slicer's readers, and its files: name, name of the node, SHA-256.
 
-    file: str
-    node: str
-    sha256: str
-    store: str = TESTING_DATA
-
-    @property
-    def uri(self) -> str:
-        """Where it is fetched from."""
-        return self.store + self.sha256
-
-
-@dataclass(frozen=True)
-class Sample:
-    """A data set of one click.
-
-    Args:
-        name: in the Sample Data module.
-        files: fetched and loaded together.
-        file_type: of Slicer's readers.
-    """
-
-    name: str
-    files: tuple[SampleFile, ...]
-    file_type: str = "VolumeFile"
-
-
-SAMPLES = (
-    Sample(
-        "Brain MR, two dates",
-        (
-            SampleFile("RegLib_C01_1.nrrd", "MRBrainTumor1", "998cb522173839c78657f4bc0ea907cea09fd04e44601f17c82ea27927937b95"),
-            SampleFile("RegLib_C01_2.nrrd", "MRBrainTumor2", "1a64f3f422eb3d1c9b093d1a18da354b13bcf307907c66317e2463ee530b7a97"),
-        ),
-    ),
-    Sample(
-        "Brain CT and MR",
-        (
-            SampleFile("CT-brain.nrrd", "CTBrain", "6a5b6caccb76576a863beb095e3bfb910c50ca78f4c9bf043aa42f976cfa53d1"),
-            SampleFile("MR-brain-T1.nrrd", "MRBrainT1", "2da3f655ed20356ee8cdf32aa0f8f9420385de4b6e407d28e67f9974d7ce1593"),
-        ),
-    ),
-    Sample(
-        "Beating heart, CT series",
-        (
-            SampleFile(
-                "CT-cardio.seq.nrrd",
-                "CTCardioSeq",
-                "d1a1119969acead6c39c7c3ec69223fa2957edc561bc5bf384a203e2284dbc93",
-                DATA_STORE,
-            ),
-        ),
-        "SequenceFile",
-    ),
-)
-"""As they stand in Slicer's own SampleData.py, where each address ends with the sum of its content."""
+As they stand in Slicer's own SampleData.py, where each address ends with the sum of its content.
+"""
+STORES = {"VolumeFile": TESTING_DATA, "SequenceFile": DATA_STORE}
 
 
 def register_samples(register: Callable[..., Any] | None = None) -> None:
@@ -87,14 +45,15 @@ def register_samples(register: Callable[..., Any] | None = None) -> None:
         import SampleData
 
         register = SampleData.SampleDataLogic.registerCustomSampleDataSource
-    for sample in SAMPLES:
+    for name, (file_type, entries) in SAMPLES.items():
+        files, nodes, sums = zip(*entries, strict=True)
         register(
             category=CATEGORY,
-            sampleName=sample.name,
+            sampleName=name,
             thumbnailFileName=str(THUMBNAIL),
-            uris=[f.uri for f in sample.files],
-            fileNames=[f.file for f in sample.files],
-            nodeNames=[f.node for f in sample.files],
-            checksums=[f"SHA256:{f.sha256}" for f in sample.files],
-            loadFileTypes=[sample.file_type] * len(sample.files),
+            uris=[STORES[file_type] + checksum for checksum in sums],
+            fileNames=list(files),
+            nodeNames=list(nodes),
+            checksums=[f"SHA256:{checksum}" for checksum in sums],
+            loadFileTypes=[file_type] * len(entries),
         )

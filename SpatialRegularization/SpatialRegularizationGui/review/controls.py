@@ -34,30 +34,27 @@ class ReviewControls:
     """
 
     def __init__(self, frame: Any) -> None:
-        self.overlay = _choice("reviewOverlayCombo", [o.value for o in Overlay], OVERLAY_TIP)
+        self.overlay = _named(qt.QComboBox(), "reviewOverlayCombo", OVERLAY_TIP)
+        self.overlay.addItems([overlay.value for overlay in Overlay])
         self.opacity = _slider("reviewOpacitySlider", 0.6, "Opacity of the overlay, 0 to 1.")
-        self.threshold = ctk.ctkRangeWidget()
-        self.threshold.objectName = "reviewThresholdRange"
-        self.threshold.toolTip = "Only values of the overlay in this range are shown, in the unit of the color legend."
-        self.compare = _choice("reviewCompareCombo", [c.value for c in Compare], "How fixed and warped image are compared.")
+        tip = "Only values of the overlay in this range are shown, in the unit of the color legend."
+        self.threshold = _named(ctk.ctkRangeWidget(), "reviewThresholdRange", tip)
+        self.compare = _named(qt.QComboBox(), "reviewCompareCombo", "How fixed and warped image are compared.")
+        self.compare.addItems([compare.value for compare in Compare])
         self.fade = _slider("reviewFadeSlider", 0.5, "0 shows the fixed image, 1 the warped image.")
         self.tiles = _slider("reviewTilesSlider", 8, "Tiles of the checkerboard along the longest edge, 2 to 30.", (2, 30, 1, 0))
         self.boxes = {}
         for name, (text, tip, checked) in BOXES.items():
-            box = self.boxes[name] = qt.QCheckBox(text)
-            box.objectName = f"review{name.title().replace('_', '')}Check"
-            box.toolTip = tip
+            box = self.boxes[name] = _named(qt.QCheckBox(text), f"review{name.title().replace('_', '')}Check", tip)
             box.checked = checked
-        self.jump = _button(
-            "reviewJumpButton", "Jump to worst fold", "Move all slice views to the smallest Jacobian determinant."
-        )
-        self.save = _button("reviewSaveButton", "Save report…", "Save the report of this registration as one HTML file.")
-        self.status = qt.QLabel("")
-        self.status.objectName = "reviewStatusLabel"
+        tip = "Move all slice views to the smallest Jacobian determinant."
+        self.jump = _named(qt.QPushButton("Jump to worst fold"), "reviewJumpButton", tip)
+        tip = "Save the report of this registration as one HTML file."
+        self.save = _named(qt.QPushButton("Save report…"), "reviewSaveButton", tip)
+        self.status = _named(qt.QLabel(""), "reviewStatusLabel", "")
         self.status.wordWrap = True
-        self.table = qt.QTableWidget()
-        self.table.objectName = "reviewFiguresTable"
-        self.table.toolTip = "Figures of the registration that is shown; rest on a line for what it means."
+        tip = "Figures of the registration that is shown; rest on a line for what it means."
+        self.table = _named(qt.QTableWidget(), "reviewFiguresTable", tip)
         self.table.setColumnCount(len(HEADINGS))
         self.table.setHorizontalHeaderLabels(list(HEADINGS))
         self.table.setEditTriggers(qt.QAbstractItemView.NoEditTriggers)
@@ -88,27 +85,14 @@ class ReviewControls:
         frame.layout().addLayout(row)
 
 
-def _choice(name: str, texts: list[str], tip: str) -> Any:
-    combo = qt.QComboBox()
-    combo.objectName = name
-    combo.toolTip = tip
-    for text in texts:
-        combo.addItem(text)
-    return combo
+def _named(editor: Any, name: str, tip: str) -> Any:
+    editor.objectName, editor.toolTip = name, tip
+    return editor
 
 
 def _slider(name: str, value: float, tip: str, scale: tuple[float, float, float, int] = (0, 1, 0.01, 2)) -> Any:
-    slider = ctk.ctkSliderWidget()
-    slider.objectName = name
-    slider.toolTip = tip
+    slider = _named(ctk.ctkSliderWidget(), name, tip)
     slider.decimals = scale[3]
     slider.minimum, slider.maximum, slider.singleStep = scale[:3]
     slider.value = value
     return slider
-
-
-def _button(name: str, text: str, tip: str) -> Any:
-    button = qt.QPushButton(text)
-    button.objectName = name
-    button.toolTip = tip
-    return button

@@ -13,7 +13,7 @@ import qt
 from ..inputs.files import label_names
 from ..inputs.request import RegistrationRequest
 from ..inputs.steps import decimals_of, step_of
-from ..run.events import Outcome, Preview
+from ..run.events import Outcome, Shown
 from .controls import ReviewControls
 from .review import Review
 from .table import Row, rows_of
@@ -52,11 +52,11 @@ class ReviewSection:
         self._review = None if scene is None else Review(scene)
         self._watch()
 
-    def show(self, shown: Outcome | Preview, request: RegistrationRequest) -> None:
+    def show(self, shown: Shown) -> None:
         """Look at a finished run or at the answer to a live update."""
         if self._review is None:
             return
-        finished = isinstance(shown, Outcome)
+        request, finished = shown.request, isinstance(shown, Outcome)
         self._report = shown.report if finished else ""
         figures = {"seconds": shown.seconds, "device": shown.device, **shown.figures}
         names = _names(request) if finished else {}

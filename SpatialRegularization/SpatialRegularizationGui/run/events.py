@@ -9,9 +9,6 @@ from typing import Any
 
 from ..inputs.request import Outputs, RegistrationRequest
 
-REMEDIES = ("half-resolution", "cpu", "install")
-"""What the panel can offer after a failure."""
-
 
 class RunState(Enum):
     """What the logic is doing."""
@@ -37,49 +34,46 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """A finished run; the nodes hold it already.
+class Shown:
+    """A registration that the nodes hold already.
 
     Args:
         outputs: with every node that was made.
-        figures: of report.json.
-        notes: sentences for the user.
-        device: that was used.
+        figures: of report.json; of a preview the quick ones: folding_percent, sd_log_j, jacobian_min, ...
         seconds: wall time.
-        report: path of report.html, "" where there is none.
-        folder_item: of the subject hierarchy, 0 where there is none.
+        device: that was used.
         request: what was asked for.
     """
 
     outputs: Outputs
     figures: Mapping[str, Any]
-    notes: tuple[str, ...]
-    device: str
     seconds: float
-    report: str
-    folder_item: int
+    device: str
     request: RegistrationRequest
 
 
 @dataclass(frozen=True)
-class Preview:
-    """The answer to one live update; the nodes hold it already.
+class Outcome(Shown):
+    """A finished run.
 
     Args:
-        outputs: the nodes.
-        figures: quick ones: folding_percent, sd_log_j, jacobian_min, ...
-        seconds: that the update took.
-        device: that was used.
-        id: of `RegistrationLogic.preview`.
-        request: what was asked for.
+        notes: sentences for the user.
+        report: path of report.html, "" where there is none.
     """
 
-    outputs: Outputs
-    figures: Mapping[str, Any]
-    seconds: float
-    device: str
-    id: int
-    request: RegistrationRequest
+    notes: tuple[str, ...] = ()
+    report: str = ""
+
+
+@dataclass(frozen=True)
+class Preview(Shown):
+    """The answer to one live update.
+
+    Args:
+        id: of `RegistrationLogic.preview`.
+    """
+
+    id: int = 0
 
 
 @dataclass(frozen=True)
@@ -89,7 +83,7 @@ class Failure:
     Args:
         sentence: for the panel: what, expected, got, remedy.
         details: for the log.
-        remedies: of `REMEDIES`, what may help.
+        remedies: what the panel can offer then: "half-resolution", "cpu", "install".
     """
 
     sentence: str

@@ -8,7 +8,7 @@ from typing import Any
 
 from .events import Failure, Step
 from .failures import failure_of
-from .worker import Worker
+from .worker import ProcessWorker
 
 GRACE = 1.0
 """Seconds that the worker gets to stop by itself after a cancel; then its process is killed, with its children."""
@@ -43,7 +43,7 @@ class PendingRequest:
         device: that was asked for, for the remedies.
     """
 
-    def __init__(self, worker: Worker, now: Callable[[], float], ends: Ends, device: str = "auto") -> None:
+    def __init__(self, worker: ProcessWorker, now: Callable[[], float], ends: Ends, device: str = "auto") -> None:
         self._worker, self._now, self._ends, self._device = worker, now, ends, device
         self._id: int | None = None
         self._deadline: float | None = None

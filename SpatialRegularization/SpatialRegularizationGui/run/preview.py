@@ -23,7 +23,7 @@ from .events import Preview
 from .failures import failure_of, failure_of_error
 from .outputs import Found, store
 from .protocol import device_of
-from .worker import Worker
+from .worker import ProcessWorker
 
 PAUSE = 0.2
 """Seconds without a change after which a slider counts as resting."""
@@ -96,7 +96,7 @@ class PreviewSession:
 
     def __init__(
         self,
-        worker: Callable[[], Worker],
+        worker: Callable[[], ProcessWorker],
         folders: TemporaryFolders,
         now: Callable[[], float],
         shown: Callable[[Preview], None],
@@ -240,7 +240,7 @@ class PreviewSession:
             self._undos.append(stored.undo)
             self._nodes = stored.outputs.nodes
         seconds = time.perf_counter() - begin
-        self._tell_shown(Preview(stored.outputs, answer["figures"], seconds, self.device, id, request))
+        self._tell_shown(Preview(stored.outputs, answer["figures"], seconds, self.device, request, id))
 
     def _fly(self, kind: str, values: Mapping[str, Any], landed: Callable[[Mapping[str, Any]], None]) -> None:
         """Send one request; its answer counts unless the session has ended."""

@@ -14,10 +14,9 @@ import signal
 from collections import deque
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from .channels import Callbacks, Channel, Command, InProcessChannel, PipeChannel, QtChannel, python_program
-from .events import Signal
 
 Answer = Callable[[Mapping[str, Any]], None]
 """Takes the events of one request; those of `LAST` are the last of it, and exactly one of them comes."""
@@ -27,55 +26,6 @@ LOG_LINES = 400
 """Lines of the worker's log that are kept."""
 LONGEST_LINE = 64 << 20
 """Bytes without an end of line after which what was received is given up."""
-
-
-class Worker(Protocol):
-    """Who computes."""
-
-    ready: Mapping[str, Any]
-    logged: Signal
-
-    def submit(self, kind: str, values: Mapping[str, Any], answer: Answer) -> int:
-        """Ask for something of the protocol; starts the worker where there is none. Returns the id of the request.
-
-        Raises:
-            OSError: it cannot be started.
-        """
-
-    def prepare(self) -> None:
-        """Start it where none runs, so that the next request need not wait; nothing happens where it has no process of its own.
-
-        Raises:
-            OSError: it cannot be started.
-        """
-
-    def cancel(self, id: int | None = None) -> None:
-        """Ask to stop one request, or all; answered by their last events."""
-
-    def stop(self) -> None:
-        """End the process and its children at once; open requests are answered "cancelled"."""
-
-    def poll(self, seconds: float = 0.0) -> None:
-        """Hand over answers; waits up to that long where there are none."""
-
-    @property
-    def pid(self) -> int | None:
-        """Of the process that computes; None where there is none, or it has not said so yet."""
-
-    @property
-    def generation(self) -> int:
-        """Which process this is, counted from 1; 0 where none runs."""
-
-    @property
-    def busy(self) -> bool:
-        """True while a request waits for its last event."""
-
-    @property
-    def environment(self) -> Mapping[str, str]:
-        """The variables of `use`."""
-
-    def use(self, environment: Mapping[str, str]) -> None:
-        """Give the process these variables; one that runs with others is stopped, and starts again with the next request."""
 
 
 class LineReader:
@@ -109,7 +59,6 @@ class ProcessWorker:
         environment: Mapping[str, str] | None = None,
     ) -> None:
         self.ready: Mapping[str, Any] = {}
-        self.logged = Signal()
         self.starts = 0
         self._environment = dict(environment or {})
         self._more: dict[str, str] = {}
@@ -245,7 +194,6 @@ class ProcessWorker:
         line = line.rstrip("\r").rsplit("\r", 1)[-1]  # the last state of a progress bar
         if line:
             self._log.append(line)
-            self.logged.emit(line)
 
     def _ended(self, channel: Channel, code: int) -> None:
         """It ended by itself, or somebody else ended it."""

@@ -138,13 +138,23 @@ def set_transform(
     Raises:
         ValueError: the class of the node cannot hold it.
     """
-    if displacement is not None and node.GetClassName() in ("vtkMRMLLinearTransformNode", "vtkMRMLBSplineTransformNode"):
-        raise ValueError(
-            f"{node.GetName()} is a {node.GetNodeTagName()} node and cannot hold a displacement field: choose another "
-            "output transform, or create a new one."
-        )
+    if displacement is not None:
+        check_holds_field(node)
     node.SetAndObserveTransformNodeID(None)
     node.SetAndObserveTransformFromParent(_phi(np.asarray(affine, dtype=np.float64), displacement, grid, composite))
+
+
+def check_holds_field(node: Any) -> None:
+    """Refuses a transform node of a class that can hold no displacement field.
+
+    Raises:
+        ValueError: it is linear or a B-spline.
+    """
+    if node.GetClassName() in ("vtkMRMLLinearTransformNode", "vtkMRMLBSplineTransformNode"):
+        raise ValueError(
+            f"{node.GetName()} can hold no displacement field ({node.GetNodeTagName()}): choose another output transform, or "
+            "create a new one."
+        )
 
 
 def interpolate_linearly(node: Any) -> None:
