@@ -47,7 +47,7 @@ def run(options: argparse.Namespace, console: Console, arguments: Sequence[str])
 
 
 def data_settings(options: argparse.Namespace, network: Network) -> TrainingSettings:
-    """How to read the images: onto the model's lattice, paired as asked."""
+    """How to read the images: onto the model's grid, paired as asked."""
     lattice = network.card.training_grid
     return TrainingSettings.from_dict(
         {

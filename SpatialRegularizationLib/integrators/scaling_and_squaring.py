@@ -10,8 +10,8 @@ import math
 import torch
 from torch import Tensor
 
-from ..fields.lengths import largest_length
 from ..fields.sampling import warp_backward, warp_forward
+from ..fields.vectors import largest_length
 
 
 def integrate_velocity(velocity: Tensor, *, steps: int = 7) -> Tensor:

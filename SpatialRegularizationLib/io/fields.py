@@ -15,7 +15,7 @@ import torch
 
 from ..geometry.displacement import DisplacementField
 from ..geometry.regular_grid import regular_grid
-from ..transforms.resample import resample_lattice
+from ..transforms.resample import resample_array
 from .atomic import atomic_path
 from .image_file import ImageFile
 from .itk import image_of
@@ -67,7 +67,7 @@ def field_on(vectors: np.ndarray, affine: np.ndarray, path: Path) -> Displacemen
     try:
         regular = regular_grid(tuple(field.shape[1:]), affine, rounded=0.0)
         if regular.pull is not None:
-            field = resample_lattice(field, regular.pull, regular.grid.shape, nearest=False, fill=0.0)
+            field = resample_array(field, regular.pull, regular.grid.shape, nearest=False, fill=0.0)
         return DisplacementField(field, regular.grid)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error

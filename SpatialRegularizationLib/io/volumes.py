@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ..geometry.grid import Grid
 from ..geometry.volume import Volume
-from ..transforms.resample import resample_lattice
+from ..transforms.resample import resample_array
 from .atomic import atomic_path
 from .image_file import ImageFile
 from .itk import image_of
@@ -58,7 +58,7 @@ def read_volume(path: str | os.PathLike, *, labels: bool = False) -> Volume:
     values = _labels(file) if labels else _image(file)
     if regular.pull is not None:
         fill = 0 if labels else float(values[torch.isfinite(values)].min()) if bool(torch.isfinite(values).any()) else 0.0
-        values = resample_lattice(values[None], regular.pull, regular.grid.shape, nearest=labels, fill=fill)[0]
+        values = resample_array(values[None], regular.pull, regular.grid.shape, nearest=labels, fill=fill)[0]
     return Volume(values[None], regular.grid, (*file.notes, *regular.notes))
 
 

@@ -8,8 +8,7 @@ from ..geometry.displacement import DisplacementField
 from ..geometry.grid import Grid
 from ..geometry.transform import SpatialTransform
 from ..geometry.volume import Volume
-from ..images.intensity import prepare_intensity
-from ..images.working_grid import working_grid
+from ..images.preparation import prepare_intensity, working_grid
 from ..similarity.local_correlation import local_ncc
 from ..similarity.mind import MindSsc
 from ..transforms.resample import resample, total_displacement

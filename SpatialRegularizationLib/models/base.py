@@ -1,6 +1,6 @@
 """Define what every system is: two images (and perhaps a condition) in, the unknown and λ out.
 
-    Prediction = model(moving, fixed, condition)        on the model's lattice
+    Prediction = model(moving, fixed, condition)        on the model's grid
     u          = model.displacement(prediction, shape)  integrated, on the lattice of the images
     E          = model.objective(condition)             what training minimizes
 """
@@ -27,7 +27,7 @@ class Prediction:
     """Answer of a model for one pair (or of a pair's own optimisation).
 
     Args:
-        parameters: the unknown, on the model's lattice.
+        parameters: the unknown, on the model's grid.
         lambda_map: λ (N, 1, *s) ≥ 0 on the same lattice, or None where the system has no spatial weight (or nobody asked).
     """
 
@@ -85,7 +85,7 @@ class RegistrationModel(nn.Module, ABC):
             with_lambda: False skips what only λ needs; `lambda_map` of the answer is then None.
 
         Returns:
-            Prediction on the model's lattice (half the image's resolution, or the image's own).
+            Prediction on the model's grid (half the image's resolution, or the image's own).
         """
 
     @abstractmethod

@@ -75,3 +75,27 @@ def low_resolution_lambda(
     pooled = F.avg_pool3d(energy, blocks, ceil_mode=True) if max(blocks) > 1 else energy
     starts = tuple(-(b - 1) / (2 * b) for b in blocks)
     return resample_axes(optimal_lambda(pooled), starts, tuple(1 / b for b in blocks), shape).contiguous()
+
+
+class Adam:
+    """Adam (Kingma and Ba, ICLR 2015) for one tensor, in place.
+
+    PyTorch's own pulls in its compiler at the first import, 2.7 s of a registration that may take two.
+    """
+
+    def __init__(self, parameter: Tensor, learning_rate: float, *, betas: tuple[float, float] = (0.9, 0.99)) -> None:
+        self.parameter, self.learning_rate, self.betas = parameter, learning_rate, betas
+        self.mean = torch.zeros_like(parameter)
+        self.square = torch.zeros_like(parameter)
+        self.count = 0
+
+    @torch.no_grad()
+    def step(self, gradient: Tensor) -> None:
+        """parameter ← parameter - rate · m̂ / (√v̂ + ε)."""
+        self.count += 1
+        first, second = self.betas
+        self.mean.mul_(first).add_(gradient, alpha=1 - first)
+        self.square.mul_(second).addcmul_(gradient, gradient, value=1 - second)
+        scale = (1 - second**self.count) ** 0.5
+        denominator = self.square.sqrt().div_(scale).add_(1e-12)
+        self.parameter.addcdiv_(self.mean, denominator, value=-self.learning_rate / (1 - first**self.count))

@@ -1,4 +1,4 @@
-"""What the systems with a network have in common: padding, integration, and the way from the network's lattice to the image's.
+"""What the systems with a network have in common: padding, integration, and the way from the network's grid to the image's.
 
 The network works on images averaged over 2³ voxels (or gives a field averaged so). Voxel h of that lattice lies at 2h + 1/2
 of the image's, therefore u is interpolated with `align_corners=False` and multiplied by 2. Images whose axes are no multiples
@@ -14,9 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..fields.lengths import largest_length
 from ..fields.parameters import Displacement, StationaryVelocity
 from ..fields.sampling import ZeroPadding, voxel_coordinates, warp
+from ..fields.vectors import largest_length
 from ..integrators.released import integrate_velocity_released
 from ..integrators.scaling_and_squaring import integrate_velocity
 from ..networks.backbone import Backbone, Encoding

@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .substitution import checkpointed
+from .generators import checkpointed
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Encoding:
     """First half of a pass; may be kept while a condition changes.
 
     Args:
-        moving, fixed: (N, 1, *t), the images on the network's lattice t.
+        moving, fixed: (N, 1, *t), the images on the network's grid t.
         features: maps that the second half starts from.
         shared: maps derived from `features` by layers of the second half; None: to be computed there.
     """

@@ -25,8 +25,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .generators import CodeNetwork, FilmGenerator, FullGenerator, Generator, LowRankGenerator
-from .substitution import substituted
+from .generators import CodeNetwork, FilmGenerator, FullGenerator, Generator, LowRankGenerator, substituted
 
 PAPER_WIDTHS = (32, 64, 64, 128, 128)
 RELEASED_WIDTHS = (96,) * 6

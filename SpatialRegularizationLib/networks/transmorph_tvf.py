@@ -1,6 +1,6 @@
 """TransMorph-TVF: Swin encoder, convolutional decoder, and T increments predicted one after another (TM-SPR Sec. 3; WBIR 2022).
 
-    x = decoder(Swin(moving, fixed))                                       half of the network's lattice
+    x = decoder(Swin(moving, fixed))                                       half of the network's grid
     s_t = conv(m_{t-1}, f),  x_t = up(x, s_t),  δ_t = conv(x_t),  φ_t = φ_{t-1} ∘ increment,  m_t = m∘φ_t        t = 1 … T
 
 The loop is arranged so that nothing is done T times that can be done once. The first convolution of `up` is linear in the
@@ -51,8 +51,8 @@ class TransMorphTvfSettings:
 
     Args:
         channels: C, width of the first Swin level.
-        patch: edge of a patch, 2 or 4 voxels of the network's lattice.
-        pool: the network's lattice is the image's averaged over pool³ voxels (1 or 2).
+        patch: edge of a patch, 2 or 4 voxels of the network's grid.
+        pool: the network's grid is the image's averaged over pool³ voxels (1 or 2).
         depths, heads: blocks and attention heads of the three Swin levels.
         window: tokens per axis, usually from `window_for`.
         time_steps: T.
@@ -147,7 +147,7 @@ class TransMorphTvf(Backbone):
         return Encoding(moving, fixed, (self._run(self._features, pair, code),))
 
     def _features(self, pair: Tensor, code: Tensor | None) -> Tensor:
-        """The decoder's map at half of the network's lattice, (N, coarse_channels, *t/2)."""
+        """The decoder's map at half of the network's grid, (N, coarse_channels, *t/2)."""
         fine, middle, x = self.encoder(pair, code)
         skips = [middle, fine]
         if self.skip is not None:

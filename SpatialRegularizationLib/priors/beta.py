@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from ..declaration import number
-from .prior import Prior, lambda_floor, lambda_max, positive
+from .prior import Prior, lambda_floor, lambda_max
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -59,5 +59,8 @@ class BetaPrior(Prior):
 
     def optimal_lambda(self, energy: Tensor) -> Tensor:
         """argmin over λ of λ g - α′ log(λ/λmax):   λ* = λmax · min(1, α′/(λmax g)), for the gradient energy g ≥ 0."""
-        w = (self.alpha_prime / positive(self.lambda_max * energy)).clamp(max=1.0)
+        import torch
+
+        scaled = (self.lambda_max * energy).clamp(min=torch.finfo(energy.dtype).tiny)
+        w = (self.alpha_prime / scaled).clamp(max=1.0)
         return self.lambda_max * w.clamp(min=self.lambda_floor)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from ..declaration import number
-from .prior import Prior, lambda_floor, positive
+from .prior import Prior, lambda_floor
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -57,6 +57,8 @@ class GaussianPrior(Prior):
 
     def optimal_lambda(self, energy: Tensor) -> Tensor:
         """argmin over λ ≥ 0 of λ g + σ′(λ/λmean - 1)²:   λ* = λmean · max(0, 1 - λmean g/(2σ′))."""
+        import torch
+
         scale = self.lambda_mean / (2 * self.sigma_prime) if self.sigma_prime > 0 else math.inf
-        w = (1 - scale * positive(energy)).clamp(min=0.0)
+        w = (1 - scale * energy.clamp(min=torch.finfo(energy.dtype).tiny)).clamp(min=0.0)
         return self.lambda_mean * w.clamp(min=self.lambda_floor)

@@ -30,13 +30,6 @@ def lambda_floor() -> Any:
     )  # fmt: skip
 
 
-def positive(energy: Tensor) -> Tensor:
-    """The energy, at least the smallest normal number of its type, so that one can divide by it."""
-    import torch
-
-    return energy.clamp(min=torch.finfo(energy.dtype).tiny)
-
-
 class Prior(ABC):
     """-log p(λ); subclasses are frozen dataclasses whose fields declare themselves (`declaration.number`).
 

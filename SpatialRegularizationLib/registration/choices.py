@@ -17,6 +17,7 @@ from ..priors import PRIORS
 from ..priors.prior import Prior
 from ..regularizers.diffusion import WeightedDiffusion
 from ..similarity import SIMILARITIES
+from ..similarity.mse import Mse
 from ..similarity.similarity import Similarity
 from .settings import RegistrationSettings
 from .working_pair import TensorPair
@@ -52,7 +53,7 @@ class ComputeChoices:
     @property
     def similarity(self) -> Similarity:
         """Compares what `featured` gives."""
-        return self.compared.on_features()
+        return Mse() if self.compared.describes else self.compared
 
     @torch.no_grad()
     def score(self, pair: TensorPair, displacement: Callable[[tuple[int, ...]], Tensor] | None = None) -> float:
@@ -70,7 +71,7 @@ class ComputeChoices:
 
     def featured(self, pair: TensorPair) -> TensorPair:
         """What the similarity compares: the images, or their descriptors."""
-        if self.similarity is self.compared:
+        if not self.compared.describes:
             return pair
         with torch.no_grad():
             return replace(pair, fixed=self.compared.features(pair.fixed), moving=self.compared.features(pair.moving))

@@ -11,18 +11,17 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..fields.derivatives import jacobian_determinant
-from ..fields.lengths import largest_length, lengths
-from ..fields.resize import resize, resize_displacement
+from ..fields.resize import box_mean, gaussian_smooth, resize, resize_displacement
 from ..fields.sampling import compose, warp
-from ..fields.smoothing import box_mean, gaussian_smooth
+from ..fields.vectors import largest_length, lengths
 from ..geometry.displacement import DisplacementField
 from ..geometry.grid import Grid
 from ..geometry.transform import SpatialTransform
 from ..integrators.scaling_and_squaring import integrate_velocity, steps_for
+from ..models.free import Adam
 from ..similarity.mind import mind_ssc
 from ..similarity.mse import Mse
 from ..transforms.resample import total_displacement
-from .instance import Adam
 from .working_pair import TensorPair
 
 WORTH_VOXELS = 1.5

@@ -14,7 +14,7 @@ from torch import Tensor
 from ..geometry.grid import Grid
 from ..geometry.transform import SpatialTransform
 from ..geometry.volume import Volume
-from ..images.intensity import prepare_intensity
+from ..images.preparation import prepare_intensity
 from ..models.base import Prediction, RegistrationModel, in_float32, network_precision
 from ..zoo.training_grid import model_grid
 from .working_pair import read_through
@@ -25,7 +25,7 @@ from functools import cached_property
 
 from ..fields.parameters import Displacement, StationaryVelocity
 from ..fields.resize import resize_displacement
-from ..transforms.regrid import regrid, regrid_displacement
+from ..transforms.resample import regrid, regrid_displacement
 from .conclude import DisplacementSolution
 from .large_motion import velocity_of
 from .prepare import PreparedPair

@@ -10,9 +10,8 @@ from ..geometry.companions import Companions
 from ..geometry.grid import Grid
 from ..geometry.transform import SpatialTransform
 from ..geometry.volume import Volume
-from ..images.intensity import prepare_intensity
+from ..images.preparation import check_overlap, describe_working_grid, prepare_intensity, working_grid
 from ..images.usable import check_companions, fit_mask, usable_pair
-from ..images.working_grid import check_overlap, describe_working_grid, working_grid
 from .affine import AffineStart, start_affine
 from .choices import ComputeChoices
 from .progress import Reporter

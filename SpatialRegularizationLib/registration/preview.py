@@ -18,15 +18,14 @@ from ..fields.resize import resize
 from ..geometry.companions import Companions
 from ..geometry.transform import SpatialTransform
 from ..geometry.volume import Volume
-from ..images.working_grid import working_grid
+from ..images.preparation import working_grid
 from ..models.base import Hyperparameter
 from ..models.free import Free
 from ..objective import Objective
 from ..transforms.diffeomorphism import displacement_of
 from .choices import ComputeChoices, threads
-from .instance import Descent, descend
 from .interactive import InteractiveAnswer, MovingAtRest
-from .optimize import optimize
+from .optimize import Descent, descend, optimize
 from .prepare import PreparedPair, prepare
 from .progress import Monitor, Reporter
 from .register import register

@@ -21,7 +21,7 @@ from ..geometry.transform import SpatialTransform
 from ..geometry.volume import Volume
 from ..models.base import EncodingModel, Hyperparameter, Prediction, RegistrationModel, in_float32, network_precision
 from ..models.network_model import EncodedPair
-from ..transforms.regrid import regrid, regrid_displacement
+from ..transforms.resample import regrid, regrid_displacement
 from .choices import ComputeChoices, threads
 from .interactive import InteractiveAnswer, MovingAtRest
 from .network import Answer, Network, check_initial, network_of, seen_pair

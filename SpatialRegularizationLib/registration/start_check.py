@@ -14,7 +14,7 @@ import torch
 
 from ..geometry.grid import Grid
 from ..geometry.volume import Volume
-from ..images.working_grid import overlap_share
+from ..images.preparation import overlap_share
 from ..similarity.local_correlation import local_ncc
 from .affine import COARSE, rigidly_improved
 from .mutual_information import MutualInformation, Pair, mass_center, pair_at

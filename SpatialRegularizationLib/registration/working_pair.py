@@ -15,9 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..fields.resize import antialias_sigma, resample_axes, shrink
+from ..fields.resize import antialias_sigma, gaussian_smooth, resample_axes, shrink
 from ..fields.sampling import sample_linear, warp
-from ..fields.smoothing import gaussian_smooth
 from ..geometry.grid import Grid
 from ..geometry.volume import Volume
 from ..transforms.mapping import affine_coordinates

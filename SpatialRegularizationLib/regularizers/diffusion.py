@@ -19,7 +19,7 @@ from enum import Enum
 import torch
 from torch import Tensor
 
-from ..fields.gradients import scaled
+from ..fields.vectors import scaled
 from .regularizer import Regularizer
 
 PLANES_VOXELS = 800_000

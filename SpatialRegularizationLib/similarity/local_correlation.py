@@ -17,7 +17,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..fields.gradients import scaled
+from ..fields.vectors import scaled
 
 EPSILON = 1e-5
 """Added to var_I·var_J (window *sums*, intensities near [0, 1])."""

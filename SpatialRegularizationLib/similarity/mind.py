@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from ..declaration import integer
-from .mse import Mse
 from .similarity import Similarity
 
 if TYPE_CHECKING:
@@ -36,6 +35,7 @@ class MindSsc(Similarity):
     name: ClassVar[str] = "mind"
     summary: ClassVar[str] = "descriptors of the structure, for different modalities"
     prefix: ClassVar[str] = "mind_"
+    describes: ClassVar[bool] = True
 
     radius: int = integer(1, 0, 5, "voxels", "radius of the patches of the MIND descriptors")
     dilation: int = integer(2, 1, 8, "voxels", "distance of the neighbors that the MIND descriptors compare")
@@ -47,10 +47,6 @@ class MindSsc(Similarity):
     def features(self, image: Tensor) -> Tensor:
         """Descriptors (N, 12, i, j, k) of an image (N, 1, i, j, k)."""
         return mind_ssc(image, radius=self.radius, dilation=self.dilation)
-
-    def on_features(self) -> Mse:
-        """Their mean squared difference."""
-        return Mse()
 
     def __call__(self, warped: Tensor, fixed: Tensor, mask: Tensor | None = None) -> Tensor:
         squared = (self.features(warped) - self.features(fixed)).square().mean(1, keepdim=True)
@@ -76,7 +72,7 @@ def mind_ssc(image: Tensor, *, radius: int = 1, dilation: int = 2) -> Tensor:
 def _patch_distances(padded: Tensor, shape: torch.Size, radius: int, dilation: int):
     """D_rs of the twelve pairs. For axes a < b and a sign, the pairs (-e_a, ±e_b) and (∓e_b, +e_a) have the same
     difference e_a ± e_b, so one squared-difference map E(x) = (I(x) - I(x + e_a ± e_b))² is read at p - e_a and p ∓ e_b."""
-    from ..fields.smoothing import box_mean
+    from ..fields.resize import box_mean
 
     for a in range(3):
         for b in range(a + 1, 3):

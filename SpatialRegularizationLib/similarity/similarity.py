@@ -19,21 +19,16 @@ class Similarity(ABC):
         summary: for help texts, a few words.
         prefix: before the names of its parameters in settings.
         exact: what is reported for equal images; `exact - D` is reported for others.
+        describes: True where images are described once, by `features` (N, 1, *s) → (N, C, *s), and the descriptors are compared
+            by their mean squared difference.
     """
 
     name: ClassVar[str]
     summary: ClassVar[str]
     prefix: ClassVar[str] = ""
     exact: ClassVar[float] = 1.0
+    describes: ClassVar[bool] = False
 
     @abstractmethod
     def __call__(self, warped: Tensor, fixed: Tensor, mask: Tensor | None = None) -> Tensor:
         """D of two images (N, C, *s), over a mask (N, 1, *s) or everywhere: a scalar, lower is more alike."""
-
-    def features(self, image: Tensor) -> Tensor:
-        """What of an image (N, 1, *s) is compared, made once for each image: (N, C, *s)."""
-        return image
-
-    def on_features(self) -> Similarity:
-        """The similarity that compares features; itself where they are the image."""
-        return self

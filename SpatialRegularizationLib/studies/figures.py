@@ -29,7 +29,7 @@ UNIFORM = 1e-6
 
 
 def figures_of_transform(transform: SpatialTransform, pair: ReadPair, settings: StudySettings) -> dict[str, float | None]:
-    """Overlap, landmark error, likeness and regularity of a transform.
+    """Overlap, landmark error, similarity and regularity of a transform.
 
     Regularity is that of the nonlinear part on the fixed grid, whole volume with the border repeated; names that end in
     `_inside` count the fixed mask (where there is none, the fixed labels) only.

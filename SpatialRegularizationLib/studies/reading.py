@@ -12,7 +12,7 @@ import torch
 from ..geometry.companions import Companions
 from ..geometry.transform import SpatialTransform
 from ..geometry.volume import Volume
-from ..images.intensity import prepare_intensity
+from ..images.preparation import prepare_intensity
 from ..images.usable import check_companions, fit_mask, usable_pair
 from ..io.companions import read_companions
 from ..io.lists import ListedPair

@@ -19,14 +19,13 @@ from torch import Tensor
 
 from ..geometry.grid import Grid
 from ..geometry.volume import Volume
-from ..images.intensity import prepare_intensity
+from ..images.preparation import prepare_intensity
 from ..images.usable import check_labels, fit_mask, usable_image
 from ..io.atomic import atomic_path, write_text
 from ..io.lists import ListedImage
 from ..io.points import Landmarks, read_landmarks
 from ..io.volumes import read_volume
-from ..transforms.regrid import carry
-from ..transforms.resample import resample, resample_labels
+from ..transforms.resample import regrid, resample, resample_labels
 from ..zoo.training_grid import TrainingGrid, model_grid
 
 VERSION = 2
@@ -50,7 +49,7 @@ class Preparation:
 
 @dataclass(frozen=True)
 class Prepared:
-    """One image on the network's lattice, as memory maps.
+    """One image on the network's grid, as memory maps.
 
     Args:
         entry: where it comes from.
@@ -144,7 +143,7 @@ def _prepared(entry: ListedImage, preparation: Preparation) -> tuple[dict[str, n
     if entry.image is not None:
         image = prepare_intensity(image, preparation.intensity)
     grid = _lattice_over(image, preparation.lattice)
-    arrays = {"image": carry(image.data[None], image.grid, grid)[0].contiguous().numpy()}
+    arrays = {"image": regrid(image.data[None], image.grid, grid)[0].contiguous().numpy()}
     values: list[int] = []
     if labels is not None:
         check_labels(labels, image.grid, "labels")

@@ -11,8 +11,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..fields.lengths import lengths
 from ..fields.sampling import voxel_coordinates
+from ..fields.vectors import lengths
 from .draws import Draws
 
 COARSEST = 4.0

@@ -18,7 +18,7 @@ from torch import Tensor
 from ..fields.sampling import sample_nearest
 from ..geometry.grid import Grid
 from ..geometry.volume import Volume
-from ..images.intensity import prepare_intensity
+from ..images.preparation import prepare_intensity
 from ..zoo.training_grid import TrainingGrid
 from .anatomy import Anatomy
 from .draws import Draws

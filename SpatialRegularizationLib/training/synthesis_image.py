@@ -13,8 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..fields.resize import resize, shrink
-from ..fields.smoothing import gaussian_smooth
+from ..fields.resize import gaussian_smooth, resize, shrink
 from .anatomy import Anatomy
 from .draws import Draws
 from .synthesis_settings import SynthesisSettings

@@ -15,10 +15,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..fields.derivatives import determinant_slabs
-from ..fields.lengths import squared_lengths
-from ..fields.resize import resize_displacement
+from ..fields.resize import gaussian_smooth, resize_displacement
 from ..fields.sampling import sample_linear, warp
-from ..fields.smoothing import gaussian_smooth
+from ..fields.vectors import squared_lengths
 from ..integrators.scaling_and_squaring import integrate_velocity, steps_for
 
 ROUNDS = 40

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..fields.lengths import lengths
 from ..fields.sampling import sample_linear
+from ..fields.vectors import lengths
 from ..geometry.displacement import DisplacementField
 from ..geometry.transform import SpatialTransform
 from .mapping import GridMap, as_points, displacement_at, displacement_gradient_at, transform_points

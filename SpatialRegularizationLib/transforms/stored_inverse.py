@@ -23,9 +23,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..fields.lengths import lengths, squared_lengths
 from ..fields.resize import resize_displacement
 from ..fields.sampling import sample_linear, voxel_coordinates, warp
+from ..fields.vectors import lengths, squared_lengths
 from ..geometry.displacement import DisplacementField
 from ..geometry.grid import Grid
 from ..geometry.transform import SpatialTransform

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from conformance import displacement, weights
-from SpatialRegularizationLib.integrators.sequence import integrate_sequence
+from SpatialRegularizationLib.fields.sampling import compose
 from SpatialRegularizationLib.priors.beta import BetaPrior
 from SpatialRegularizationLib.priors.gaussian import GaussianPrior
 from SpatialRegularizationLib.priors.uniform import UniformPrior
@@ -128,5 +128,5 @@ def test_for_a_given_displacement_the_map_is_better_than_any_uniform_weight(prio
 def test_increments_of_the_time_loop_are_composed_and_not_added() -> None:
     increments = [displacement(SHAPE), displacement(SHAPE).flip(3)]
     constant = [torch.ones_like(increments[0]), 0.5 * torch.ones_like(increments[0])]
-    torch.testing.assert_close(integrate_sequence(constant), constant[0] + constant[1])
-    assert float((integrate_sequence(increments) - sum(increments)).abs().max()) > 0.1
+    torch.testing.assert_close(compose(*constant), constant[0] + constant[1])
+    assert float((compose(*increments) - sum(increments)).abs().max()) > 0.1

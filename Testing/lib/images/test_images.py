@@ -1,4 +1,4 @@
-"""Images that cannot be registered are refused in a sentence; the working lattice is isotropic, small and stated."""
+"""Images that cannot be registered are refused in a sentence; the working grid is isotropic, small and stated."""
 
 from __future__ import annotations
 
@@ -9,9 +9,14 @@ import pytest
 import torch
 
 from SpatialRegularizationLib.geometry import Grid, Volume
-from SpatialRegularizationLib.images.intensity import prepare_intensity
+from SpatialRegularizationLib.images.preparation import (
+    check_overlap,
+    describe_working_grid,
+    overlap_share,
+    prepare_intensity,
+    working_grid,
+)
 from SpatialRegularizationLib.images.usable import check_image, check_labels, fit_mask
-from SpatialRegularizationLib.images.working_grid import check_overlap, describe_working_grid, overlap_share, working_grid
 
 IDENTITY = ((1, 0, 0), (0, 1, 0), (0, 0, 1))
 

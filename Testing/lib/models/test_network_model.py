@@ -1,4 +1,4 @@
-"""From the network's lattice to the image's: exact geometry, padding, inverses, and images that do not fit."""
+"""From the network's grid to the image's: exact geometry, padding, inverses, and images that do not fit."""
 
 from __future__ import annotations
 

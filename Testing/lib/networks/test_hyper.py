@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from SpatialRegularizationLib.networks.generators import checkpointed
 from SpatialRegularizationLib.networks.hyper import RELEASED_WIDTHS, HyperMode, HyperNetwork, HyperSettings
-from SpatialRegularizationLib.networks.substitution import checkpointed
 
 RELEASED = HyperSettings(mode=HyperMode.FULL, widths=(6, 6), own_parameters=False)
 FORMS = (

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from SpatialRegularizationLib.images.intensity import prepare_intensity
+from SpatialRegularizationLib.images.preparation import prepare_intensity
 from SpatialRegularizationLib.measures.overlap import dice_per_label
 from SpatialRegularizationLib.phantoms.trial_pair import trial_pair
 from SpatialRegularizationLib.zoo.training_grid import TrainingGrid, letters_of, model_grid

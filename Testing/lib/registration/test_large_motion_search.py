@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from SpatialRegularizationLib.fields.derivatives import jacobian_determinant
-from SpatialRegularizationLib.fields.smoothing import gaussian_smooth
+from SpatialRegularizationLib.fields.resize import gaussian_smooth
 from SpatialRegularizationLib.integrators.scaling_and_squaring import integrate_velocity
 from SpatialRegularizationLib.registration.large_motion import (
     SMALLEST_JACOBIAN,

@@ -13,7 +13,7 @@ from blobs import grid_of, person, settings_dict, write_list, write_person
 
 from SpatialRegularizationLib.geometry.grid import Grid
 from SpatialRegularizationLib.geometry.volume import Volume
-from SpatialRegularizationLib.images.intensity import prepare_intensity
+from SpatialRegularizationLib.images.preparation import prepare_intensity
 from SpatialRegularizationLib.io.volumes import read_volume, write_volume
 from SpatialRegularizationLib.training.data import load_data
 from SpatialRegularizationLib.training.settings import TrainingSettings

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from SpatialRegularizationLib.fields.derivatives import jacobian_determinant
+from SpatialRegularizationLib.fields.resize import gaussian_smooth
 from SpatialRegularizationLib.fields.sampling import voxel_coordinates
-from SpatialRegularizationLib.fields.smoothing import gaussian_smooth
 from SpatialRegularizationLib.transforms.diffeomorphism import displacement_of, fold_map, without_folds
 
 SHAPE = (26, 24, 22)

@@ -10,8 +10,8 @@ import pytest
 import SimpleITK as sitk
 import torch
 
+from SpatialRegularizationLib.fields.resize import gaussian_smooth
 from SpatialRegularizationLib.fields.sampling import warp
-from SpatialRegularizationLib.fields.smoothing import gaussian_smooth
 from SpatialRegularizationLib.geometry import DisplacementField, Grid, SpatialTransform
 from SpatialRegularizationLib.io.transforms import read_transform, write_transform
 from SpatialRegularizationLib.transforms.diffeomorphism import corrected_inverse, displacement_of, without_folds

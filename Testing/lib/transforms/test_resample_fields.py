@@ -9,7 +9,7 @@ import torch
 
 from SpatialRegularizationLib.geometry import DisplacementField, Grid
 from SpatialRegularizationLib.transforms.mapping import displacement_at
-from SpatialRegularizationLib.transforms.regrid import regrid, regrid_displacement
+from SpatialRegularizationLib.transforms.resample import regrid, regrid_displacement
 
 SOURCE = physical.grid("LIA", shape=(30, 26, 28), spacing=(2.0, 2.2, 1.8))
 

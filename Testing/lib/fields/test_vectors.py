@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from SpatialRegularizationLib.fields.lengths import largest_length, lengths, squared_lengths
+from SpatialRegularizationLib.fields.vectors import largest_length, lengths, squared_lengths
 
 
 @pytest.mark.parametrize(("shape", "axis"), [((2, 3, 4, 5, 6), 1), ((3, 4, 5), 0), ((1, 2, 7, 6), 1), ((4, 3), -1)])

@@ -7,12 +7,12 @@ from dataclasses import replace
 import pytest
 import torch
 
+from SpatialRegularizationLib.fields.resize import gaussian_smooth
 from SpatialRegularizationLib.fields.sampling import voxel_coordinates, warp
-from SpatialRegularizationLib.fields.smoothing import gaussian_smooth
-from SpatialRegularizationLib.models.free import Free
+from SpatialRegularizationLib.models.free import Adam, Free
 from SpatialRegularizationLib.objective import NonFiniteEnergyError, Objective
 from SpatialRegularizationLib.priors.beta import BetaPrior
-from SpatialRegularizationLib.registration.instance import Adam, Descent, descend
+from SpatialRegularizationLib.registration.optimize import Descent, descend
 from SpatialRegularizationLib.registration.working_pair import TensorPair, level_shape
 from SpatialRegularizationLib.regularizers.diffusion import WeightedDiffusion
 from SpatialRegularizationLib.similarity.mse import Mse

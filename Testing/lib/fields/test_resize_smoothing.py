@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from conformance import check_gradient
-from SpatialRegularizationLib.fields.smoothing import along_axis, box_mean, gaussian_matrix, gaussian_smooth
+from SpatialRegularizationLib.fields.resize import along_axis, box_mean, gaussian_matrix, gaussian_smooth
 
 
 def _noise(*shape: int) -> Tensor:

@@ -1,0 +1,47 @@
+"""A registration runs through few files: what a newcomer has to read to follow it is counted, and may not grow."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import bending
+
+import SpatialRegularizationLib
+from SpatialRegularizationLib import PRESETS, register
+from SpatialRegularizationLib.phantoms.trial_pair import trial_pair
+from SpatialRegularizationLib.zoo.card import load_model
+
+LIBRARY = str(Path(SpatialRegularizationLib.__file__).parent)
+QUICK = replace(PRESETS["generic"], global_search="on", levels=((4, 4, 2), (2, 4, 2)), max_voxels=30_000)
+
+
+def files_of(*images: Any, **how: Any) -> set[str]:
+    """The files of the library whose functions a registration calls."""
+    files: set[str] = set()
+
+    def note(frame: FrameType, event: str, _: object) -> None:
+        if event == "call" and frame.f_code.co_name != "<module>" and frame.f_code.co_filename.startswith(LIBRARY):
+            files.add(frame.f_code.co_filename)
+
+    before = sys.getprofile()
+    sys.setprofile(note)
+    try:
+        register(*images, QUICK, **how)
+    finally:
+        sys.setprofile(before)
+    return files
+
+
+def test_a_registration_without_a_network_runs_through_at_most_40_files() -> None:
+    grid = bending.cube(24, 4.0)
+    assert 30 < len(files_of(bending.image(grid, bending.Bend()), bending.image(grid))) <= 40
+
+
+def test_a_registration_with_a_network_runs_through_at_most_55_files() -> None:
+    name = "any-shapes-hyper"
+    _, card = load_model(name)
+    assert 40 < len(files_of(*trial_pair(card.training_grid, card.intensity), model=name)) <= 55
