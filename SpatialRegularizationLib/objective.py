@@ -1,4 +1,4 @@
-"""-log posterior of a registration: similarity, regularization and prior, added up.
+"""Add up the -log posterior of a registration: similarity, regularization and prior.
 
     E(u, λ) = D(fixed, moving∘φ_u) + R(u, λ) - log p(λ)                                  (TM-SPR journal paper, Eq. 19)
 """

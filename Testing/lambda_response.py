@@ -71,7 +71,7 @@ def lambda_response(model: RegistrationModel, pairs: Sequence[tuple[Tensor, Tens
 
     Args:
         model: in evaluation mode, with the hyperparameters "alpha_prime" and "lambda_max".
-        pairs: (moving, fixed), each (1, 1, i, j, k) on the model's lattice, on its device; means are over all of them.
+        pairs: (moving, fixed), each (1, 1, i, j, k) on the model's grid, on its device; means are over all of them.
         points: along each hyperparameter, at least 2; the last is the end of its range.
 
     Raises:

@@ -1,4 +1,4 @@
-"""spatialreg apply: carry a file through a transform."""
+"""Run `spatialreg apply`: carry an image, label map, points or mesh through a transform."""
 
 from __future__ import annotations
 

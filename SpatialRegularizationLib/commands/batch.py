@@ -1,4 +1,4 @@
-"""spatialreg register --batch: all pairs of a table, each into its own folder.
+"""Run `spatialreg register --batch`: register all pairs of a table, each into its own folder.
 
 Finished pairs are skipped, a failed one does not stop the others, and summary.csv grows with every pair. Several processes may
 work on one list: a pair that another one has in work is left to it, and looked after when all others are done.

@@ -1,4 +1,4 @@
-"""What a command says and where: results on standard output, progress and errors on standard error.
+"""Write what a command says: results to standard output, progress and errors to standard error, whatever state they are in.
 
 With --json, standard output holds one JSON object per line instead, and standard error stays silent:
 {"event": "progress" | "result" | "error", …}.

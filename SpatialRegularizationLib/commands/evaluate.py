@@ -1,4 +1,4 @@
-"""spatialreg evaluate: the figures of any transform, whoever made it; or a study of several methods on many pairs."""
+"""Run `spatialreg evaluate`: measure any transform, or compare several methods on many pairs."""
 
 from __future__ import annotations
 

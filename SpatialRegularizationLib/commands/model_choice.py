@@ -1,4 +1,4 @@
-"""The network of a registration as the command line names it, and the condition it is to answer at."""
+"""Read which model and which condition a command line asks for, and refuse options without effect."""
 
 from __future__ import annotations
 

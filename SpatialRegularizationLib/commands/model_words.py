@@ -1,4 +1,4 @@
-"""A model's card in words, for `spatialreg models`."""
+"""Describe a model's card in words, for `spatialreg models`."""
 
 from __future__ import annotations
 

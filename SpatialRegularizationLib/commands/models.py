@@ -1,13 +1,13 @@
-"""spatialreg models: what trained models there are, and how they come and go."""
+"""Run `spatialreg models`: list, show, import, remove and download trained models."""
 
 from __future__ import annotations
 
 import argparse
-import difflib
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from ..declaration import suggestion
 from ..io.atomic import write_text
 from ..registration.progress import Progress
 from ..zoo.card import ModelCard, load_model, read_card
@@ -18,18 +18,14 @@ from ..zoo.manifest import read_manifest
 from .console import Console, UsageError
 from .model_page import model_page
 from .model_words import card_lines, lattice_words, size_words, table
-from .models_options import ACTIONS
-
-PRIOR_VALUES = {"beta": ("lambda_max", "alpha_prime"), "gaussian": ("lambda_mean", "sigma_prime")}
+from .models_options import ACTIONS, PRIOR_VALUES
 
 
 def run(options: argparse.Namespace, console: Console, arguments: Sequence[str]) -> int:
     """Do what the command line says; returns the exit code."""
     actions = dict(zip(ACTIONS, (_list, _info, _import, _remove, _fetch), strict=True))
     if options.action not in actions:
-        near = difflib.get_close_matches(options.action, ACTIONS, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join(ACTIONS)}."
-        raise UsageError(f"There is no action {options.action!r}: {hint}")
+        raise UsageError(f"There is no action {options.action!r}: {suggestion(options.action, ACTIONS)}")
     if (options.what is None) != (options.action == "list"):
         what = "FILE" if options.action == "import" else "NAME"
         expected = "takes no name" if options.action == "list" else f"needs a {what}"

@@ -1,12 +1,15 @@
-"""Options of `spatialreg models`."""
+"""Declare the options of `spatialreg models`."""
 
 from __future__ import annotations
 
 import argparse
 
+from ..registration.settings import RULES, searched_settings
 from .options import add_output_options
 
 ACTIONS = ("list", "info", "import", "remove", "fetch")
+PRIOR_VALUES = {prior: names for prior in RULES["prior"]["choices"] if len(names := searched_settings(prior)) > 1}
+"""What must be known of a prior that a network was trained with; one weight everywhere is no prior of it."""
 
 
 def add_models(commands: argparse._SubParsersAction) -> None:
@@ -32,14 +35,9 @@ def add_models(commands: argparse._SubParsersAction) -> None:
     group.add_argument("--html", metavar="FILE", help="also write the card, with the curves of the training, as one HTML page")
     group = parser.add_argument_group("import")
     group.add_argument("--name", dest="model_name", metavar="NAME", help="name in the list; default: the file's name")
-    group.add_argument("--prior", choices=("beta", "gaussian"), help="prior that it was trained with")
-    for flag, text in (
-        ("--lambda-max", "largest weight of the beta prior"),
-        ("--alpha-prime", "shape of the beta prior"),
-        ("--lambda-mean", "mean weight of the Gaussian prior"),
-        ("--sigma-prime", "shape of the Gaussian prior"),
-    ):
-        group.add_argument(flag, metavar="X", type=float, help=text)
+    group.add_argument("--prior", choices=tuple(PRIOR_VALUES), help="prior that it was trained with")
+    for name in dict.fromkeys(name for names in PRIOR_VALUES.values() for name in names):
+        group.add_argument("--" + name.replace("_", "-"), metavar="X", type=float, help=RULES[name]["help"])
     group.add_argument("--spacing", metavar="MM,MM,MM", type=_lengths, help="voxel spacing of its training images, mm")
     group.add_argument("--orientation", metavar="ABC", help='axes of its training images, e.g. LIA; "" for as stored')
     group.add_argument("--intensity", metavar="KIND", help="preparation: percentile, ct, ct-soft (-300 to 300 HU) or none")

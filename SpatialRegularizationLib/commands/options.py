@@ -1,14 +1,14 @@
-"""The command line as it is typed: options, their groups and help, and errors that suggest the nearest option."""
+"""Parse the command line: options derived from declared settings, help, and errors that suggest the nearest option."""
 
 from __future__ import annotations
 
 import argparse
-import difflib
 from collections.abc import Sequence
 from importlib import import_module
 from typing import IO, NoReturn
 
 from .. import __version__
+from ..declaration import nearest
 from ..registration.settings import RULES
 from .console import Stream, UsageError
 
@@ -53,8 +53,8 @@ class Parser(argparse.ArgumentParser):
         for word in arguments:
             option = word.split("=")[0]
             if option.startswith("--") and option != "--" and option not in known:
-                near = difflib.get_close_matches(option, known, n=1)
-                hint = f"did you mean {near[0]}?" if near else f"see '{chosen.prog} --help'."
+                near = nearest(option, known)
+                hint = f"did you mean {near}?" if near else f"see '{chosen.prog} --help'."
                 raise UsageError(f"Unknown option {option}: {hint}")
 
 

@@ -1,4 +1,4 @@
-"""Registering one pair of files into its result folder."""
+"""Register one pair of files into its result folder, as a command line or a line of a table asks for."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""spatialreg register: one pair into one result folder, or a table of pairs."""
+"""Run `spatialreg register`: register one pair, or all pairs of a table."""
 
 from __future__ import annotations
 

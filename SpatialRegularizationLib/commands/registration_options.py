@@ -1,4 +1,4 @@
-"""Options of `spatialreg register`, `apply` and `worker`."""
+"""Declare the options of `spatialreg register`, `apply` and `worker`."""
 
 from __future__ import annotations
 

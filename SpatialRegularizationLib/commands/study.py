@@ -1,4 +1,4 @@
-"""spatialreg evaluate STUDY: several methods on the same pairs, measured the same way."""
+"""Run `spatialreg evaluate STUDY`: compare several methods on the same pairs, measured the same way."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Options of `spatialreg evaluate`: a single transform, or a study."""
+"""Declare the options of `spatialreg evaluate`: for a single transform, or for a study."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""spatialreg sweep: figures of a model over a dense grid of its condition, on validation images."""
+"""Run `spatialreg sweep`: measure a model over a dense grid of its condition, on validation images."""
 
 from __future__ import annotations
 

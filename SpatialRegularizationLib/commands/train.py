@@ -1,4 +1,4 @@
-"""spatialreg train: a network from lists of images."""
+"""Run `spatialreg train`: train a network on lists of images."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Options of `spatialreg train`, `tune` and `sweep`."""
+"""Declare the options of `spatialreg train`, `tune` and `sweep`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""spatialreg tune: a search for hyperparameters, by trainings or by registering pairs."""
+"""Run `spatialreg tune`: search for hyperparameters, by trainings or by registering pairs."""
 
 from __future__ import annotations
 

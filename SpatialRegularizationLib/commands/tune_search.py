@@ -1,4 +1,4 @@
-"""From a configuration to a study and an objective: registering pairs, or training a model."""
+"""Turn the configuration of a search into its plan and its objective: registering pairs, or training a model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Jacobian determinants of φ(p) = p + u(p) on the lattice: central, one-sided, and of the tetrahedra of a digital map.
+"""Compute Jacobian determinants of φ(p) = p + u(p): central, one-sided, and of the tetrahedra of a digital map.
 
 Voxel differences along axis a, e_a one voxel:
 

@@ -1,4 +1,4 @@
-"""What the unknown of a registration is. Integrators turn it into a displacement, regularizers measure it."""
+"""Define what the unknown of a registration is: a displacement, or a velocity that integrators turn into one."""
 
 from __future__ import annotations
 

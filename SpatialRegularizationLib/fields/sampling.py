@@ -1,4 +1,4 @@
-"""Reading an image between its voxels. The only file that knows `grid_sample`'s axis order and its normalised units.
+"""Read images and fields between their voxels; the only file that knows the axis order and units of `grid_sample`.
 
 Positions are voxels: 0 is the centre of the first voxel, n - 1 that of the last (`align_corners=True` everywhere).
 Border, drawn for the row  a b c d  (linear interpolation between the centres):

@@ -1,4 +1,4 @@
-"""What travels with a pair of images: masks, label maps and corresponding points."""
+"""Hold what travels with a pair of images: masks, label maps and corresponding points."""
 
 from __future__ import annotations
 

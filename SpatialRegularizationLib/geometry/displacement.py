@@ -1,4 +1,4 @@
-"""The displacement field, and the only door between voxels and millimetres."""
+"""Hold a displacement field in millimeters; the only door between voxels and millimeters."""
 
 from __future__ import annotations
 

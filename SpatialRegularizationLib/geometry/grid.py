@@ -1,4 +1,4 @@
-"""Where voxels lie in the patient: a small value without voxels.
+"""Place voxels in patient space: shape, spacing, origin and direction, without the voxels themselves.
 
 Coordinates are millimetres in the LPS frame (x to the Left, y to the Posterior, z to the Superior), as in ITK and DICOM.
 A voxel index p = (i, j, k) may be fractional; index 0 is the *centre* of the first voxel.

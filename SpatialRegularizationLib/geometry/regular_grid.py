@@ -1,4 +1,4 @@
-"""A file's lattice as a grid: axes that are nearly or not at all at right angles, which no `Grid` may have."""
+"""Make a regular grid of the axes that a file gives, where they are nearly or not at all at right angles."""
 
 from __future__ import annotations
 

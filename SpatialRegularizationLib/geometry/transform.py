@@ -1,4 +1,4 @@
-"""A spatial transform: a displacement field and an affine map, in the order that keeps both exact, and what follows them."""
+"""Hold a spatial transform: a displacement field and an affine map in the order that keeps both exact, and what follows them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An image: voxels and where they lie."""
+"""Hold an image: voxels, and the grid on which they lie."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The grid to compute on, and how much of it two images share."""
+"""Prepare an image to be registered: intensities on a common scale, the grid to compute on, the share that two images overlap."""
 
 from __future__ import annotations
 

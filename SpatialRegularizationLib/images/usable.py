@@ -1,4 +1,4 @@
-"""Images as a registration can use them: voxels without a number are set aside, and what was done in reading is told."""
+"""Check that images, masks, labels and points can be registered; set aside voxels that are NaN, and say so."""
 
 from __future__ import annotations
 

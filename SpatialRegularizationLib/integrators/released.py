@@ -1,4 +1,4 @@
-"""Scaling and squaring as in the released TM-SPR networks: zeros outside of the lattice, and a bound on the result.
+"""Integrate a velocity as the released TM-SPR networks do: zeros outside of the lattice, and a bound on the result.
 
     u ← v / 2^n;   n times:  u ← u + u∘(id + u);   u clamped to ±100 voxels
 

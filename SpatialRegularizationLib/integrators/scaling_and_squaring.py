@@ -1,4 +1,4 @@
-"""The exponential map of a stationary velocity by scaling and squaring (Arsigny et al., MICCAI 2006; TM-SPR Eq. 20).
+"""Integrate a stationary velocity by scaling and squaring (Arsigny et al., MICCAI 2006; TM-SPR Eq. 20).
 
     u ← v / 2^n;   n times:  u ← u + u∘(id + u)            exp(v) = id + u,   exp(v)⁻¹ = exp(-v)
 """

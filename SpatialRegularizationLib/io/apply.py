@@ -1,4 +1,4 @@
-"""Applying a transform file to another file, so that image, label map, points and surface move together.
+"""Apply a transform file to another file, so that images, label maps, points and surfaces move together.
 
 A transform is φ, fixed points to moving points. Images are pulled: out(x) = moving(φ(x)). Points and surfaces are
 pushed: y ↦ φ⁻¹(y). Both carry what belongs to the moving image into the fixed space, as everything under a transform

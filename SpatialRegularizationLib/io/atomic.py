@@ -1,4 +1,4 @@
-"""Files that are either whole or absent."""
+"""Write files so that they are either whole or absent."""
 
 from __future__ import annotations
 

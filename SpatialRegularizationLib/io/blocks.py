@@ -1,4 +1,4 @@
-"""The voxels of a file as bytes: plain, compressed or text, at most as many as its header says and the file can hold.
+"""Read a file's voxels as bytes, plain, compressed or text: at most as many as its header says and the file can hold.
 
 Nothing is allocated before the size of the file allows it, and the reading goes in small steps, between which signals arrive.
 """

@@ -1,4 +1,4 @@
-"""A place in the file system that one process at a time may write: the second one is told, a dead one blocks nobody.
+"""Claim a place in the file system for one writing process: a second one is told, a dead one blocks nobody.
 
 The claim is a lock of the operating system on a hidden file beside the place. The system takes it back when the process ends,
 however it ends, so that a file that is left over means nothing.

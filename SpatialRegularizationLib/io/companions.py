@@ -1,4 +1,4 @@
-"""What goes with a pair of images, from files."""
+"""Read what goes with a pair of images: masks, label maps and landmarks, which are paired by label or order."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""DICOM series: which slices belong together, whether they make one volume, and their values, scaled slice by slice.
+"""Read a DICOM series: which slices belong together, whether they make one volume, values scaled slice by slice.
 
 A slice is a file of its own or a frame of an enhanced multi-frame file. Pixels that are not compressed are read here; GDCM
 decodes the others.

@@ -1,4 +1,4 @@
-"""The elements of a DICOM file that place and scale its pixels, read without decoding anything else.
+"""Read the elements of a DICOM file that place and scale its pixels, without decoding anything else.
 
 Values stay as bytes until they are asked for; the nested groups of enhanced multi-frame files are flattened, one dictionary for
 all frames and one for each.

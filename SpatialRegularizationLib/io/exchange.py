@@ -1,4 +1,4 @@
-"""Two names exchange what they stand for, in one step of the file system, where the system can do that."""
+"""Exchange two names in one step of the file system, where the system can do that."""
 
 from __future__ import annotations
 

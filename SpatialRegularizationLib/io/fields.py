@@ -1,4 +1,4 @@
-"""Displacement fields as vector images: NRRD and MetaImage (LPS vectors), NIfTI with intent 1006 (RAS vectors).
+"""Read and write displacement fields as vector images: NRRD and MetaImage (LPS), NIfTI with intent 1006 (RAS).
 
 Only the pull-back sense is read and written: vectors lead from fixed points to moving points ("resampling" in Slicer).
 The NIfTI layout is (i, j, k, 1, 3). Where a field lies is decided as for images (`opening.py`); on axes that are not at right

@@ -1,4 +1,4 @@
-"""What only ITK reads: other formats, and compressed DICOM pixels; in a process of its own, see `isolated.py`."""
+"""Read what only ITK reads (other formats, compressed DICOM pixels), in a process of its own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What headers of plain text share (NRRD and MetaImage): checked numbers, and the files that they keep their voxels in."""
+"""Parse what headers of plain text share (NRRD and MetaImage): checked numbers, and files that hold the voxels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An image file as its header describes it: one answer about its lattice, for images, label maps and displacement fields.
+"""Describe an image file by its header: one answer about its grid for images, label maps and displacement fields.
 
 The lattice is ITK's in every case, so that an image lies where 3D Slicer shows it.
 """

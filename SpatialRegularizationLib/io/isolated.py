@@ -1,4 +1,4 @@
-"""Reading a file in a process of its own, so that a damaged file ends that process and not this one.
+"""Read (and write) files in a process of its own, so that a crash in a C library ends that process and not this one.
 
 Readers in C (VTK, HDF5, ITK) crash on some damaged files, loop on others or ask for all memory. A reader here is a function
 at the top of a module that takes a path and returns plain values and arrays; a child process calls it, with limits, and

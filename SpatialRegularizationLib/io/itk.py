@@ -1,4 +1,4 @@
-"""SimpleITK at arm's length: its axis order (k, j, i), its headers and its error texts stay in this file.
+"""Keep SimpleITK's axis order (k, j, i), headers and error texts in one file.
 
 Positions need no conversion: ITK is LPS millimetres, as everything here.
 """

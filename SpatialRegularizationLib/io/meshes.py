@@ -1,4 +1,4 @@
-"""Surface models from and to files, through VTK (imported only when a model is read or written).
+"""Read and write surface models through VTK, which is imported only when a model is read or written.
 
 In memory points are millimetres LPS. Slicer notes the frame of a file as SPACE=LPS or SPACE=RAS in its header; a file
 without a note is LPS, as in Slicer. VTK's readers crash on damaged files: they run in a process of their own.

@@ -1,4 +1,4 @@
-"""MetaImage files (.mha, .mhd): header, lattice and voxels, in one file, beside it, or in a list of slices.
+"""Read and write MetaImage files (.mha, .mhd): voxels in one file, beside it, or in a list of slices.
 
 The lattice is that of ITK's reader: `Offset` (or `Position`, `Origin`), `TransformMatrix` (or `Rotation`, `Orientation`) with
 one axis after another, `ElementSpacing` (or `ElementSize`); the center of rotation and the anatomical orientation have no part.

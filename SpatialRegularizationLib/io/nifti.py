@@ -1,4 +1,4 @@
-"""NIfTI-1 and NIfTI-2, plain or compressed whatever the name says: header, lattice, voxels; writing.
+"""Read and write NIfTI-1 and NIfTI-2, plain or compressed whatever the name says.
 
 ITK decides where the voxels lie, as in 3D Slicer. It is shown a file of eight voxels with the checked geometry of the header
 and nothing else of it, so that a damaged file cannot harm it, and NIfTI-2, which it does not read, gets the same answer.

@@ -1,4 +1,4 @@
-"""NRRD files: header, lattice and voxels, in every encoding of the format, in one file or several.
+"""Read and write NRRD files, in every encoding of the format, in one file or several.
 
 The lattice is that of ITK's reader: RAS and LAS are turned to LPS, other spaces are taken as they are; without `space`, the
 spacings, and the first voxel half a voxel inside `axis mins`.

@@ -1,4 +1,4 @@
-"""The one door for image files: what a file holds decides, not its name."""
+"""Open any image file: what it holds decides on the reader, not its name."""
 
 from __future__ import annotations
 

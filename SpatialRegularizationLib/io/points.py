@@ -1,4 +1,4 @@
-"""Point lists from and to files. In memory they are millimetres LPS; a file says which frame it uses.
+"""Read and write point lists of Slicer, ITK and tables; in memory they are LPS millimeters.
 
 .csv                comma, semicolon or tab (then decimal commas, too); columns x,y,z (LPS), l,p,s or r,a,s, perhaps label and
                     defined, as 3D Slicer's tables have them; lines that start with # are comments unless they are points

@@ -1,4 +1,4 @@
-"""Signals that end a program: an exception that says which one it was, held back where a change must come to its end."""
+"""Turn signals that end a program into an exception, and hold them back where a change must come to its end."""
 
 from __future__ import annotations
 

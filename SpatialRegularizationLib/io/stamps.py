@@ -1,4 +1,4 @@
-"""What tells whether a file is still the one that was read: its path, size and time."""
+"""Stamp a file by path, size and time, to tell whether it is still the one that was read."""
 
 from __future__ import annotations
 

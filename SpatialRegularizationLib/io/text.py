@@ -1,4 +1,4 @@
-"""Text files that people and other programs write: lists, points, configurations. Hostile ones end in a sentence."""
+"""Read text files that people and other programs write; hostile ones end in a sentence."""
 
 from __future__ import annotations
 

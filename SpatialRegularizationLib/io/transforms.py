@@ -1,4 +1,4 @@
-"""Transforms from and to files, in the meaning that ITK and 3D Slicer give them: fixed points to moving points.
+"""Read and write transforms in the meaning of ITK and 3D Slicer: fixed points to moving points.
 
     .h5                    affine map, field, or both (an ITK composite); the only format without restrictions
     .tfm .txt .mat         affine map (ITK's text and MATLAB formats); fields in them are read, not written

@@ -1,4 +1,4 @@
-"""Images from and to files: NIfTI, NRRD, MetaImage, DICOM series.
+"""Read and write images: NIfTI, NRRD, MetaImage, DICOM series.
 
 Geometry is ITK's in every case, so that an image lies where Slicer shows it. Label maps stay integers from the file to the
 tensor; axes that are not at right angles are made so (`geometry/regular_grid.py`), which the notes of the volume tell.

@@ -1,4 +1,4 @@
-"""How well any transform aligns two images, measured the same way whoever made it."""
+"""Measure how well any transform aligns two images, the same way whoever made it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The figures of any transform, whoever made it, under the names of report.json."""
+"""Compute all figures of any transform under the names of report.json."""
 
 from __future__ import annotations
 

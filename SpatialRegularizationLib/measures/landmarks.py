@@ -1,4 +1,4 @@
-"""Target registration error: which landmarks belong together, and how far carried ones end from where they belong."""
+"""Compute the target registration error of corresponding landmarks."""
 
 from __future__ import annotations
 

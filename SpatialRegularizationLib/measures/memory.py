@@ -1,4 +1,4 @@
-"""How much memory the process or its device holds, and a piece of work needs at its height."""
+"""Measure how much memory this process or its device holds, and how much a piece of work needs at its height."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How well label maps agree: Dice and the 95th percentile of surface distances.
+"""Compute how well label maps agree: Dice, and the 95th percentile of surface distances (HD95).
 
 Label maps are integer tensors (i, j, k) or (1, i, j, k) on one grid; 0 is background. A label that is absent from both
 is undefined (not listed); HD95 of a label absent from one is undefined too (NaN), whereas its Dice is 0.

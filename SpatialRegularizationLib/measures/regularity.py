@@ -1,4 +1,4 @@
-"""How regular a map is: folding, non-diffeomorphic volume, spread of the Jacobian.
+"""Measure how regular a map is: folding, non-diffeomorphic volume, spread of the Jacobian, lengths.
 
 Every figure names its mask and its boundary rule. All are computed from voxel differences on the grid of the field,
 over slabs of planes, so that the memory used does not grow with the image.

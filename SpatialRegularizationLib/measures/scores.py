@@ -1,4 +1,4 @@
-"""What is measured before and after a registration, in patient space on the fixed grid."""
+"""Score a pair before and after registration, in patient space on the fixed grid: overlap and landmarks."""
 
 from __future__ import annotations
 

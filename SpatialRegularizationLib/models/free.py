@@ -1,4 +1,4 @@
-"""An optimiser is a network with no inputs: the unknown itself is the parameter.
+"""Treat an optimizer as a network without inputs: the unknown itself is the parameter; with Adam for it.
 
 Per-pair registration and the refinement of a network's prediction minimise the same objective as training does,
 over `Free.velocity` instead of over the parameters of a network. λ is not a parameter: given u, the prior's closed form

@@ -1,4 +1,4 @@
-"""A pair's own optimization that starts from a network's velocity and λ."""
+"""Refine a network's velocity and λ for one pair."""
 
 from __future__ import annotations
 

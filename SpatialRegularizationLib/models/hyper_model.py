@@ -1,4 +1,4 @@
-"""What the hyper systems have in common: a system of fixed hyperparameters inside a `HyperNetwork`.
+"""Share what the hyper systems have in common: a system of fixed hyperparameters inside a `HyperNetwork`.
 
     h = code(condition),   θ = θ(h),   Prediction = inner(moving, fixed; θ)
 

@@ -1,4 +1,4 @@
-"""What the systems with a network have in common: padding, integration, and the way from the network's grid to the image's.
+"""Share what systems with a network have in common: padding, integration, the way from the network's grid to the image's.
 
 The network works on images averaged over 2³ voxels (or gives a field averaged so). Voxel h of that lattice lies at 2h + 1/2
 of the image's, therefore u is interpolated with `align_corners=False` and multiplied by 2. Images whose axes are no multiples

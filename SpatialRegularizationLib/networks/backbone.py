@@ -1,4 +1,4 @@
-"""What a registration network is to the systems: two images in, a field and feature maps out, in two halves.
+"""Define what a registration network is to the systems: two images in, a field and feature maps out, in two halves.
 
     encoding = network.encode(moving, fixed)        what only the images decide
     decoding = network.decode(encoding)             what a condition may steer, too

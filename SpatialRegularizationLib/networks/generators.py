@@ -1,4 +1,4 @@
-"""From the code of a condition to the parameters of one layer: generated whole, by low rank, or per output channel.
+"""Generate parameters of a layer from the code of a condition (whole, by low rank, or per output channel), and put them in.
 
     full        W = W0 + reshape(G h)                          b = b0 + G' h
     low rank    W = W0 + A diag(C h) B                         b = b0 + U C h

@@ -1,4 +1,4 @@
-"""The geometry of a synthetic head: signed distances of its parts, painted one over the other.
+"""Build the geometry of a synthetic head: signed distances of its parts, painted one over the other.
 
 Points are LPS millimeters in a head frame with its origin near the third ventricle: x to the Left, y to the Posterior,
 z to the Superior. A signed distance is negative inside; one voxel around zero is a mixture (partial volume). The cortex

@@ -1,4 +1,4 @@
-"""A synthetic pair of heads with everything known: two "subjects", or one subject before and after a known deformation.
+"""Paint a synthetic pair of heads with everything known: two "subjects", or one before and after a known deformation.
 
 Nothing here comes from a person. The images are procedural (see `phantom_anatomy`): T1-like contrast, label maps, bias
 field, noise, and headers that differ in orientation and field of view. They serve the demo and the tests; figures on

@@ -1,4 +1,4 @@
-"""Two synthetic images on the lattice that a model was trained on: for trials of a network whose own images are not at hand.
+"""Make two synthetic images on the grid of a model's training, for trials of a network whose own images are not at hand.
 
 The anatomy is that of the procedural heads (`phantom.py`), squeezed into the model's field of view whatever its size. No
 network was trained on it; the pair shows whether an answer is finite, free of folds and the same as another one, not how

@@ -1,4 +1,4 @@
-"""What a prior on the weight map is: an energy, its closed-form minimizer, and parameters that declare themselves.
+"""Define what a prior on the weight map is: an energy, its closed-form minimizer, and parameters that declare themselves.
 
 Priors import torch only when they compute, so that a panel can show them before torch is installed.
 """

@@ -1,4 +1,4 @@
-"""One weight everywhere: plain diffusion as a special case of the spatial weight."""
+"""Keep one weight everywhere: plain diffusion as a special case of the spatial weight."""
 
 from __future__ import annotations
 

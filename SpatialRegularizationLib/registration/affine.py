@@ -1,4 +1,4 @@
-"""The affine start: the matrix B that carries fixed points to moving points before anything bends.
+"""Find the affine start: the matrix B that carries fixed points to moving points before anything bends.
 
     B = argmax S(B),      S: mutual information × share of the fixed positions that B carries into the moving image
 

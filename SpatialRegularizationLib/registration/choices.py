@@ -1,4 +1,4 @@
-"""From the names in the settings to the objects that compute."""
+"""Turn the names in the settings into the objects that compute: device, precision, similarity, prior."""
 
 from __future__ import annotations
 

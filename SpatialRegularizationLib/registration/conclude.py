@@ -1,4 +1,4 @@
-"""The last stages: a solution in voxels becomes a fold-free transform in patient space with its inverse, maps and figures."""
+"""Conclude a registration: from a solution in voxels to a fold-free transform with its inverse, maps and figures."""
 
 from __future__ import annotations
 

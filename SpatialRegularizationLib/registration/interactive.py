@@ -1,4 +1,4 @@
-"""What a live answer shows: a displacement and λ on one lattice become warped image, Jacobian, millimetres and figures."""
+"""Answer a slider: from a displacement and λ on one grid to warped image, Jacobian, millimeters and quick figures."""
 
 from __future__ import annotations
 

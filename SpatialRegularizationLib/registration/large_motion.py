@@ -1,4 +1,4 @@
-"""Where the velocity starts: from a search for large motion, from an initial transform, or from rest."""
+"""Find where the velocity starts: a search for large motion, an initial transform, or rest."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Mutual information of an affine pose, at one resolution: what the affine start climbs.
+"""Compute the mutual information of an affine pose at one resolution, with its gradient: what the affine start climbs.
 
     S(B) = share(B) · MI( f(x), m(B x) ),      MI = Σ_ab p_ab log( p_ab / (p_a p_b) )
 

@@ -1,4 +1,4 @@
-"""A trained network ready for one pair: the model, its card, the values of its hyperparameters, and the pair as it sees it."""
+"""Let a trained network answer for one pair: load it, show it the pair on its own grid, bring its answer back."""
 
 from __future__ import annotations
 

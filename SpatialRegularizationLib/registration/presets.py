@@ -1,10 +1,10 @@
-"""Settings that work for a kind of image, each with the reason for its choices."""
+"""Offer settings that work for a kind of image, each with the reason for its choices."""
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass, replace
 
+from ..declaration import suggestion
 from .settings import RegistrationSettings
 
 
@@ -89,6 +89,4 @@ def preset_settings(name: str) -> RegistrationSettings:
     """
     if name in PRESETS:
         return PRESETS[name]
-    near = difflib.get_close_matches(name.lower().replace("_", "-"), PRESETS, n=1)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
-    raise ValueError(f"Unknown preset {name!r}; choose from {', '.join(PRESETS)}.{hint}")
+    raise ValueError(f"Unknown preset {name!r}; {suggestion(name, PRESETS)}")

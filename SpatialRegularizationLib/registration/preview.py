@@ -1,4 +1,4 @@
-"""One pair without a model kept at hand: every change of the regularization is answered by a few steps on a coarse lattice.
+"""Keep one pair without a model at hand, and answer every change of the prior by a few steps on a coarse grid.
 
 Done once: intensities, affine start, both images on a lattice of at most `VOXELS` voxels, a whole registration on it (the rest).
 Done for each change: `STEPS` steps of the same descent from that rest, so that an answer depends on the values alone and not on

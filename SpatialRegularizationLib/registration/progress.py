@@ -1,4 +1,4 @@
-"""How far a registration is, told to whoever waits for it, and how it is stopped."""
+"""Tell how far a registration is to whoever waits for it, and stop it on request."""
 
 from __future__ import annotations
 

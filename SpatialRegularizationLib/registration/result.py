@@ -1,4 +1,4 @@
-"""What a registration takes besides the two images, what it says while running, and what it returns."""
+"""Hold the result of a registration: transform, maps, figures and history."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One pair and one model kept at hand: every change of the condition is answered quickly.
+"""Keep one pair and one model at hand, and answer every change of the condition quickly.
 
 Done once: intensities, affine start, the network's grid, what the network makes of the images before the condition comes
 in, and where every voxel of the fixed image lies in the moving one. Done for each condition: the rest of the network,

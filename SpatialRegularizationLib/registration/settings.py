@@ -1,4 +1,4 @@
-"""Everything that can be chosen about a registration: one frozen value, each field with unit, range and meaning."""
+"""Declare everything that can be chosen about a registration: one frozen value, fields with unit, range and meaning."""
 
 from __future__ import annotations
 
@@ -111,8 +111,17 @@ def effect_of(name: str) -> tuple[str, tuple[str, ...]] | None:
 
 def live_settings(prior: str) -> tuple[str, ...]:
     """The parameters of a prior that have a slider."""
+    return _declaring(prior, "live")
+
+
+def searched_settings(prior: str) -> tuple[str, ...]:
+    """The parameters of a prior that say how strongly is regularized: those that tuning searches."""
+    return _declaring(prior, "search")
+
+
+def _declaring(prior: str, rule: str) -> tuple[str, ...]:
     method = next(method for method in PRIORS if method.name == prior)
-    return tuple(name for name in parameters_of(method).values() if RULES[name].get("live"))
+    return tuple(name for name in parameters_of(method).values() if RULES[name].get(rule))
 
 
 def setting_names() -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Reasons not to trust an affine start: what the images themselves say against it, in sentences for the report.
+"""Check an affine start against the images themselves, and say in sentences for the report where it is not to be trusted.
 
 The start climbs mutual information from nearby; it cannot know that it has climbed the wrong hill. Four things are cheap to see
 afterwards: another orientation that fits better, fields of view that hardly share anything, content that fills hardly anything of

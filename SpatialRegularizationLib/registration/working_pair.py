@@ -1,4 +1,4 @@
-"""From two volumes in patient space to two tensors on one lattice: the door into voxels.
+"""Bring two volumes from patient space to tensors on one grid of equal voxels: the door into voxels.
 
 The fixed image is brought onto the working grid. The moving image is read once through the affine start onto a lattice
 with the same voxels that reaches as far beyond the fixed field of view as the moving image does (at most `MARGIN_MM`), so

@@ -1,4 +1,4 @@
-"""Weighted diffusion: the population prior of TM-SPR, -log p(u | λ) (journal paper, Eqs. 8-12).
+"""Compute weighted diffusion: the population prior of TM-SPR, -log p(u | λ) (journal paper, Eqs. 8-12).
 
     R(u, λ) = 1/(9 N) Σ_p λ(p) |∇u(p)|²,      |∇u(p)|² = Σ_a Σ_c ( (s_c/s_a) (u_c(p + e_a) - u_c(p)) )²
 

@@ -1,4 +1,4 @@
-"""What a regularizer is: how rough a deformation is, weighted in space."""
+"""Define what a regularizer is: how rough a deformation is, weighted in space."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a result folder comes to its place: whole or absent, an earlier one stays until the new one is complete.
+"""Put a result folder into its place whole or not at all; an earlier one stays until the new one is complete.
 
 The new files are written into a hidden folder (`.NAME.….part`), which then
     gets the name, where nothing was there;

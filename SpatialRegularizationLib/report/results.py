@@ -1,4 +1,4 @@
-"""The result folder: whole or absent. An earlier result stays until the new one is complete.
+"""Write the result folder: transforms, maps, images, report; whole or absent.
 
 transform.h5        φ, fixed points to moving points: resamples the moving image onto the fixed grid
 inverse.h5          φ⁻¹, moving points to fixed points: carries points and meshes of the moving image along

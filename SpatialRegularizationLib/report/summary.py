@@ -1,4 +1,4 @@
-"""A registration as plain numbers and words: what report.json holds and report.html shows."""
+"""Describe a registration in plain numbers and words: what report.json holds and report.html shows."""
 
 from __future__ import annotations
 

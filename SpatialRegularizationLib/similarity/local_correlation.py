@@ -1,4 +1,4 @@
-"""Squared local normalised cross-correlation, by streaming over slabs of planes.
+"""Compute squared local normalized cross-correlation and its gradient, by streaming over slabs of planes.
 
     cc(p) = cross² / (var_I var_J + ε),   cross = ΣIJ - ΣIΣJ/n,  var_I = ΣI² - (ΣI)²/n      (sums over the window at p)
 

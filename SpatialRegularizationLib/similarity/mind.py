@@ -1,4 +1,4 @@
-"""MIND-SSC, a contrast-free description of the neighbourhood (Heinrich et al., MICCAI 2013).
+"""Compare images by MIND-SSC, a contrast-free description of the neighborhood (Heinrich et al., MICCAI 2013).
 
 The six neighbours of a voxel at distance `dilation` make twelve pairs (r, s) that are √2·dilation apart. With
 D_rs(p) = mean over a patch of ( I(p + r) - I(p + s) )²,

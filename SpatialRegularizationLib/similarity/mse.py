@@ -1,4 +1,4 @@
-"""Mean squared difference: -log of a Gaussian likelihood with σ_I² = 1/2."""
+"""Compare images by the mean squared difference: -log of a Gaussian likelihood with σ_I² = 1/2."""
 
 from __future__ import annotations
 

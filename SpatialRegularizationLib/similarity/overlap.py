@@ -1,4 +1,4 @@
-"""Overlap of label maps as a term of the energy: 1 - soft Dice of one-hot labels (semi-supervised training).
+"""Compare label maps as a term of the energy: 1 - soft Dice of one-hot labels (semi-supervised training).
 
     D = 1 - mean_k  2 Σ_p a_k b_k / (Σ_p a_k + Σ_p b_k),     a = warped indicators of the moving labels, b = those of the fixed
 

@@ -1,4 +1,4 @@
-"""What a similarity is: how unlike two images are, with parameters that declare themselves."""
+"""Define what a similarity is: how unlike two images are, with parameters that declare themselves."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Methods of other programs, each a script that runs in a process of its own, in an environment that holds its packages.
+"""Run methods of other programs, each a script in a process of its own, in an environment that holds its packages.
 
 The folder of scripts holds baselines.json: {variant: {"script": file, "own_start": bool}}. A script is called with a folder
 and a variant; the folder holds fixed.nii and moving.nii on one grid (the moving image read through the shared affine start

@@ -1,4 +1,4 @@
-"""The figures of one method on one pair, the same for every method."""
+"""Compute the figures of one method on one pair, the same for every method."""
 
 from __future__ import annotations
 

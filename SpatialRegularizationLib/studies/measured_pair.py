@@ -1,4 +1,4 @@
-"""One pair of a study: read once, then registered and measured with one method after the other; failures are told, too."""
+"""Measure one pair of a study: read it once, register it with one method after the other; failures are told, too."""
 
 from __future__ import annotations
 

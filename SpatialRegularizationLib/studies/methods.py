@@ -1,4 +1,4 @@
-"""The methods of a study: a preset of the per-pair mode, a trained model (refined or not), or another program's baseline."""
+"""Describe the methods of a study: a preset, a trained model (refined or not), or another program."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A pair of a study from its files: images, label maps that can be compared, and the start that all methods share."""
+"""Read a pair of a study: images, label maps that can be compared, and the start that all methods share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The measurements of a study as tables: mean and spread of each method, comparisons with their p-values, aims."""
+"""Tabulate the measurements of a study: mean and spread of each method, comparisons with p-values, aims."""
 
 from __future__ import annotations
 

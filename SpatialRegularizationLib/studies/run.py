@@ -1,4 +1,4 @@
-"""A study from its pairs to its results: what is known is kept, what is missing is measured."""
+"""Run a study from its pairs to its results: what is known is kept, what is missing is measured."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Is a difference between two methods on the same pairs more than chance? Signed ranks, and corrections for many questions."""
+"""Test whether a difference between two methods on the same pairs is more than chance: signed ranks, corrections."""
 
 from __future__ import annotations
 

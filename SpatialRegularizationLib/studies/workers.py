@@ -1,4 +1,4 @@
-"""Several pairs at once, each in a process of its own; a process that dies costs one measurement, not the study."""
+"""Measure several pairs at once, each in a process of its own; one that dies costs one measurement, not the study."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the numbers of a label map stand for, as far as synthesis needs it: which look alike, which lie inside the skull."""
+"""Say what the numbers of a label map stand for, as far as synthesis needs it: which look alike, which lie in the skull."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Random changes of a batch, made on its device: mirroring, smooth deformations, intensities.
+"""Change a batch at random, on its device: mirroring, smooth deformations, intensities.
 
 Both images of a pair are mirrored alike; deformations and intensities are drawn for each image.
 """

@@ -1,4 +1,4 @@
-"""Exponential moving average of a model's parameters:  a ← d·a + (1 - d)·θ  after every step."""
+"""Average a model's parameters exponentially:  a ← d·a + (1 - d)·θ  after every step."""
 
 from __future__ import annotations
 

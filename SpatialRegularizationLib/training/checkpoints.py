@@ -1,4 +1,4 @@
-"""The state of a training on disk: last.pt, from which it goes on, and history.csv; and the model that it may start from.
+"""Keep the state of a training on disk (last.pt, history.csv), and load the model that it may start from.
 
 Files are written beside their place and renamed: a crash at any moment leaves the previous one whole.
 """

@@ -1,4 +1,4 @@
-"""Configuration files: YAML or JSON, one mapping of names to values."""
+"""Read configuration files: YAML or JSON, one mapping of names to values."""
 
 from __future__ import annotations
 

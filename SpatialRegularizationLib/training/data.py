@@ -1,4 +1,4 @@
-"""The images of a training, checked and prepared before the first step."""
+"""Check and prepare the images of a training before the first step."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One training on several GPUs or machines: what `torchrun` set up, as one value.
+"""Train on several GPUs or machines: what `torchrun` set up, as one value.
 
     torchrun --nproc-per-node 4 -m SpatialRegularizationLib train CONFIG        several machines: --nnodes, --rdzv-endpoint, …
 

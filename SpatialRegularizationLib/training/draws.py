@@ -1,4 +1,4 @@
-"""Random draws of one place of a training, numbers on the CPU and voxels on the device of the images."""
+"""Draw random numbers on the CPU and random voxels on the device of the images."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a step minimises: the model's own objective on a batch, and the terms that training may add.
+"""Compute what a training step minimizes: the model's own objective on a batch, and terms that training may add.
 
 E = E_model(warped, fixed, u, λ) + w_Dice · Dice
 symmetric: the mean of E of (φ, moving → fixed) and of (φ⁻¹, fixed → moving)

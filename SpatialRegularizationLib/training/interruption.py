@@ -1,4 +1,4 @@
-"""A termination signal as a wish that the loop grants after its step."""
+"""Turn SIGTERM and Ctrl+C into a stop request that is honored after the current step."""
 
 from __future__ import annotations
 

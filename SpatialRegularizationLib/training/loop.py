@@ -1,4 +1,4 @@
-"""The training loop.
+"""Train a network: the loop over epochs and steps.
 
     for each epoch:    for each step:  pairs → prediction → energy → gradients → Adam    (TM-SPR journal paper, Eq. 19, Sec. 4)
                        validation, best checkpoint, state on disk

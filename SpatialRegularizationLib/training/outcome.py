@@ -1,4 +1,4 @@
-"""What a training leaves: the best model with its card, and the figures of all epochs."""
+"""Write what a training leaves: the best model with its card, and the figures of all epochs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which images meet, in which order."""
+"""Choose which images meet, and in which order."""
 
 from __future__ import annotations
 

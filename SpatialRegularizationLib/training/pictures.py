@@ -1,4 +1,4 @@
-"""Scalars and slice pictures for TensorBoard; the only file that imports it."""
+"""Write scalars and slice pictures for TensorBoard; the only file that imports it."""
 
 from __future__ import annotations
 

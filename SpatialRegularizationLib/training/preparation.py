@@ -1,4 +1,4 @@
-"""From an image file to what the network sees: the common lattice, the common intensities; prepared once and kept.
+"""Prepare image files for the network: the common grid, the common intensities; prepared once and kept.
 
 Kept arrays are named by the content of the files and by how they were prepared, and read through memory maps: another run, a
 moved folder or another list finds them again, a changed image or setting does not.

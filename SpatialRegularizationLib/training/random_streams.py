@@ -1,4 +1,4 @@
-"""Random numbers of a training: every draw follows from the seed and from where it is used.
+"""Make random numbers of a training: every draw follows from the seed and from where it is used.
 
 A stream is named by numbers such as (epoch, step, pair). Nothing has to be stored or restored when a training is interrupted,
 and the pair that one process draws alone is the pair that one of several processes draws in its share.

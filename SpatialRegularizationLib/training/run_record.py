@@ -1,4 +1,4 @@
-"""What a training leaves for the card of a shipped model: settings, curves, steps, time."""
+"""Record a training for the card of a shipped model: settings, curves, steps, time."""
 
 from __future__ import annotations
 

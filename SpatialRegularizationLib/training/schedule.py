@@ -1,4 +1,4 @@
-"""Optimizers and how their learning rate falls."""
+"""Make optimizers, and let their learning rate fall."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Label maps from nothing: random shapes of random size, for networks that know no anatomy.
+"""Make label maps from nothing: random shapes of random size, for networks that know no anatomy.
 
     label(p) = argmax_k n_k(p),    n_1 … n_K smooth normal noise            (shapes of Hoffmann et al., IEEE TMI 2022, Sec. III-C)
 

@@ -1,4 +1,4 @@
-"""How a trained model becomes one that comes with the package: small, described, and the same as it was.
+"""Make a trained model one that comes with the package: small, described, and the same as it was.
 
     parameters → float16, all finite → loaded again as float32 → displacement within 0.02 voxel of the original → file + card
 """

@@ -1,4 +1,4 @@
-"""Where the pairs of a step and of a validation come from: listed images, or synthesis from label maps or from nothing."""
+"""Get the pairs of a step and of a validation: from listed images, or synthesized from label maps or from nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One step of a training: pairs → prediction → energy → gradients → Adam."""
+"""Take one training step: pairs → prediction → energy → gradients → Adam."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pairs of images synthesized from label maps, new for every step (Hoffmann et al., IEEE TMI 2022; Billot et al., MedIA 2023).
+"""Synthesize pairs of images from label maps, new for every step (Hoffmann et al., TMI 2022; Billot et al., MedIA 2023).
 
     two label maps (or one, twice)  →  random motion of each  →  random contrast, texture, artifacts  →  moving, fixed, labels
 

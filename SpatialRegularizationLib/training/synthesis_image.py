@@ -1,4 +1,4 @@
-"""From a label map to an image: a contrast for the labels, texture, and what a scanner does to it.
+"""Make an image of a label map: a contrast for the labels, texture, and what a scanner does to it.
 
     clean    = mean[label] + deviation[label] · texture,          mean = tissue intensity + deviation of the part
     image    = ( noise( resolution( blur( clean · bias ) ) ) )^γ

@@ -1,4 +1,4 @@
-"""Where a synthesized image shows what: random affine maps and random diffeomorphisms.
+"""Draw where a synthesized image shows what: random affine maps and random diffeomorphisms.
 
     image(p) shows the label at  A_pair A_own (p + u(p)),     u = exp(v),  v random at three scales
 """

@@ -1,4 +1,4 @@
-"""How good the model is on the validation pairs: overlap, landmarks, folds, energy."""
+"""Measure how good a model is on the validation pairs: overlap, landmarks, folds, energy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""No folds: smooth the velocity where its exponential folds on the lattice, and nowhere else.
+"""Remove folds: smooth the velocity where its exponential folds on the lattice, and nowhere else.
 
 exp(v) is invertible for any smooth v; what folds is its sampling, where v changes by more than about a voxel between voxels.
 There the regularizer is given the last word: with λ → ∞ near a fold the minimiser of the weighted diffusion is the diffused

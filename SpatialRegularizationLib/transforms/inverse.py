@@ -1,4 +1,4 @@
-"""The way back: φ⁻¹ of points, and the inverse of a field on its own grid.
+"""Invert transforms: φ⁻¹ of points, and the inverse of a field on its own grid.
 
 Both solve  z + d(z) = y  for z. On a lattice the fixed point  z ← y - d(z)  (Chen et al., "A simple fixed-point
 approach to invert a deformation field", Medical Physics 35, 2008) converges where |∂d| < 1, one resampling a step;

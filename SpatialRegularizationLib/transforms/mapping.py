@@ -1,4 +1,4 @@
-"""Where a transform sends points: the door between patient space and the lattice of a field.
+"""Compute where a transform sends points: the door between patient space and the lattice of a field.
 
 Everything reduces to one form on a lattice with index p. With S, T affine and Q linear (float64, 4x4 and 3x3),
 

@@ -1,4 +1,4 @@
-"""Carrying images through transforms. Values are interpolated once, whatever the transform is made of."""
+"""Resample images, label maps and fields through transforms and onto other grids; values are interpolated once."""
 
 from __future__ import annotations
 

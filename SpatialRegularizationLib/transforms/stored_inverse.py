@@ -1,4 +1,4 @@
-"""The inverse that is stored: right wherever the fixed image is carried to, and measured there.
+"""Compute the inverse that is stored: right wherever the fixed image is carried to, and measured there.
 
 With u on the lattice of the fixed image, (id + u) leads out of that lattice, and an inverse on the same lattice says nothing
 there. The stored inverse has two parts,

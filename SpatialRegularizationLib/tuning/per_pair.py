@@ -1,4 +1,4 @@
-"""A trial of the per-pair mode: all pairs of a list registered with the trial's parameters, scored by labels or landmarks."""
+"""Run a trial of the per-pair mode: register all pairs of a list with the trial's parameters, score them."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..declaration import is_number, refuse_unknown
-from ..registration.settings import RULES
+from ..registration.settings import RULES, searched_settings
 
 
 @dataclass(frozen=True)
@@ -96,8 +96,7 @@ def paper_ranges(task: str, prior: str) -> dict[str, Range]:
 
 def per_pair_ranges(prior: str) -> dict[str, Range]:
     """For registering without a network: what a prior declares of its parameters, its shape before its weight."""
-    searched = [name for name, rules in RULES.items() if "search" in rules and ("prior", prior) in rules["of"]]
-    return {name: Range(*RULES[name]["search"], log=True) for name in reversed(searched)}
+    return {name: Range(*RULES[name]["search"], log=True) for name in reversed(searched_settings(prior))}
 
 
 def ranges_from(values: Mapping[str, Any], known: Sequence[str]) -> dict[str, Range]:

@@ -1,4 +1,4 @@
-"""Where a study is kept, by URL: one SQLite file, a log file for network drives, or a database server."""
+"""Open the storage of a search by URL: one SQLite file, a log file for network drives, or a database server."""
 
 from __future__ import annotations
 

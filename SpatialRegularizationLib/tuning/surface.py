@@ -1,4 +1,4 @@
-"""The score as a smooth function of the tuned parameters, from trials at scattered places: a Gaussian process.
+"""Fit the score as a smooth function of the tuned parameters, from trials at scattered places: a Gaussian process.
 
     s(x) ~ GP(mean, k),   k(x, x') = σ² exp( -½ Σ_a ((x_a - x'_a)/ℓ_a)² ),   scores = s(x_n) + noise
     E[s(x)] = mean + k(x)ᵀ (K + τ²I)⁻¹ (scores - mean)                    (Rasmussen and Williams 2006, Eqs. 2.25, 2.26)

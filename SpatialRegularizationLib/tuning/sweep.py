@@ -1,4 +1,4 @@
-"""A dense grid over the condition of a model that takes one, on validation pairs: the surface that tuning only samples.
+"""Measure a model over a dense grid of its condition, on validation pairs: the surface that tuning only samples.
 
 What a model computes before the condition enters is computed once for each pair.
 """

@@ -1,4 +1,4 @@
-"""A trial that trains a model: the parameters go into the model's description or the training's settings."""
+"""Run a trial that trains a model: parameters go into the model's description or the training's settings."""
 
 from __future__ import annotations
 

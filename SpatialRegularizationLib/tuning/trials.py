@@ -1,4 +1,4 @@
-"""What a study knows about its trials, in plain values: for the report, and apart from the package that ran them."""
+"""Hold what a search knows about its trials in plain values, apart from the package that ran them."""
 
 from __future__ import annotations
 

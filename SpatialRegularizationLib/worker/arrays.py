@@ -1,4 +1,4 @@
-"""Arrays that another process maps into its memory: a few slots of .npy files, written in turn."""
+"""Share arrays with another process by a few slots of .npy files, written in turn."""
 
 from __future__ import annotations
 

@@ -1,19 +1,18 @@
-"""Models that come and go on request of the worker's client."""
+"""Import, fetch and remove models on request of the worker's client, and keep loaded ones."""
 
 from __future__ import annotations
 
-import difflib
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import Any
 
 from ..commands.console import SHORTEST_PAUSE
-from ..declaration import refuse_unknown
+from ..declaration import refuse_unknown, suggestion
 from ..zoo.fetch import fetch_model
 from ..zoo.importing import ImportChoices, import_file, remove_model
 from ..zoo.manifest import entry_of, read_manifest
-from .terms import Check, Tell, needed
+from .protocol import Check, Tell, needed
 
 CHOICES = tuple(field.name for field in fields(ImportChoices))
 
@@ -31,9 +30,8 @@ def manage_models(values: Mapping[str, Any], check: Check, tell: Tell) -> dict[s
     """
     actions = {"import": _import, "fetch": _fetch, "remove": _remove}
     if values.get("action") not in actions:
-        near = difflib.get_close_matches(str(values.get("action")), actions, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"choose from {', '.join(actions)}."
-        raise ValueError(f"models has no action {values.get('action')!r:.60}; {hint}")
+        action = values.get("action")
+        raise ValueError(f"models has no action {action!r:.60}; {suggestion(action, actions)}")
     needed(values, "models", "what")
     choices = values.get("choices") or {}
     if not isinstance(choices, dict):

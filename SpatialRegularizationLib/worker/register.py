@@ -1,4 +1,4 @@
-"""What the worker does with a whole registration: compute it, hand its arrays over, write its folder or its report."""
+"""Answer requests for a whole registration: compute it, hand its arrays over, write its folder or its report."""
 
 from __future__ import annotations
 
@@ -26,8 +26,7 @@ from ..report.summary import summary
 from ..zoo.card import ModelCard, load_model
 from ..zoo.folder import locate
 from .arrays import ArrayFiles
-from .messages import MARKS, MASKS, check_condition
-from .terms import Check, Tell, initial_of, monitor_of, needed, settings_of
+from .protocol import MARKS, MASKS, Check, Tell, check_condition, initial_of, monitor_of, needed, settings_of
 
 COMMAND = "spatialreg worker"
 

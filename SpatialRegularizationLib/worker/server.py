@@ -1,4 +1,4 @@
-"""spatialreg worker: a process that holds a model and a pair and answers requests, JSON lines in and out.
+"""Run `spatialreg worker`: hold a model and a pair and answer requests, JSON lines in and out.
 
 One thread reads the requests, so that ping, cancel and newer requests are seen while the main thread computes. The protocol
 is written down in protocol.md beside this file.
@@ -22,8 +22,8 @@ import torch
 from .. import __version__
 from ..commands.console import Console, is_memory_error, one_sentence
 from ..registration.progress import Cancelled
-from .jobs import PairJobs
-from .messages import LONGEST, MessageError, Request, parse_request
+from .loaded_pair import LoadedPair
+from .protocol import LONGEST, MessageError, Request, parse_request
 
 PROTOCOL = 2
 """Version of the protocol; raised when there are new messages, or one changes its meaning."""
@@ -90,7 +90,7 @@ class Worker:
     def __init__(self, output: IO[str], *, attached: bool = False) -> None:
         self._output = output
         self._attached = attached
-        self._jobs = PairJobs()
+        self._pair = LoadedPair()
         self._waiting: list[Request] = []
         self._running: Request | None = None
         self._verdict: str | None = None
@@ -107,7 +107,7 @@ class Worker:
             while (request := self._next()) is not None:
                 self._do(request)
         finally:
-            self._jobs.close()
+            self._pair.close()
         return 0
 
     def greet(self) -> None:
@@ -154,16 +154,16 @@ class Worker:
 
     def close(self) -> None:
         """Forget the pair and delete its files."""
-        self._jobs.close()
+        self._pair.close()
 
     def _take(self, request: Request) -> None:
         if request.kind == "ping":
             with self._turn:
                 busy = None if self._running is None else {"request": self._running.kind, "id": self._running.id}
-                state = {"busy": busy, "waiting": len(self._waiting), "loaded": self._jobs.loaded, "version": __version__}
+                state = {"busy": busy, "waiting": len(self._waiting), "loaded": self._pair.loaded, "version": __version__}
             self.tell("result", request, state)
         elif request.kind == "memory":
-            self.tell("result", request, self._jobs.memory())
+            self.tell("result", request, self._pair.memory())
         elif request.kind == "cancel":
             self._cancel(request)
         elif request.kind == "quit":
@@ -219,7 +219,7 @@ class Worker:
                 raise Cancelled
 
         try:
-            values = self._jobs.do(request, check, lambda told: self.tell("progress", request, told))
+            values = self._pair.do(request, check, lambda told: self.tell("progress", request, told))
             self.tell("result", request, values)
         except Cancelled:
             self.tell(self._verdict or "cancelled", request, {})
@@ -227,4 +227,4 @@ class Worker:
             kind = "memory" if is_memory_error(error) else "input" if isinstance(error, INPUT_ERRORS) else "internal"
             details = "".join(traceback.format_exception(error))
             self.tell("error", request, {"message": one_sentence(error), "kind": kind, "details": details})
-            self._jobs.after_error(kind)
+            self._pair.after_error(kind)

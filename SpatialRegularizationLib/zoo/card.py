@@ -1,4 +1,4 @@
-"""A trained model on disk: NAME.safetensors with its parameters, NAME.json with its card.
+"""Read and write a trained model: NAME.safetensors with its parameters, NAME.json with its card.
 
 The card is in the header of the .safetensors file as well, so that this file alone is a model: a crash between the two files,
 or a download of the first, loses nothing.

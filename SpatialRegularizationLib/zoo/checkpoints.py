@@ -1,4 +1,4 @@
-"""Checkpoint files of others (.pth.tar, .pth, .pt), read without executing anything that they name.
+"""Read checkpoint files of others (.pth.tar, .pth, .pt) without executing anything that they name.
 
 A PyTorch file is a pickle: a program that may call any function. `torch.load(weights_only=True)` refuses all but tensors and
 plain containers. The released TM-SPR files also hold NumPy numbers (learning rate, Dice): for these there are stand-ins here

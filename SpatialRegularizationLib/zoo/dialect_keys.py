@@ -1,4 +1,4 @@
-"""The names that the released TM-SPR checkpoints use, and what can be read from their shapes.
+"""Translate the names of the released TM-SPR checkpoints, and read from their shapes what they do not say.
 
     A   conference paper, IXI: conditional norms                 B   journal paper, IXI            B Hyper   Hyper-TM-SPR
     C   the authors' later package (autoPET checkpoints)         TVF plain TransMorph-TVF without weight head

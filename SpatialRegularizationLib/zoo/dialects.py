@@ -1,4 +1,4 @@
-"""Checkpoints of the released TM-SPR networks → our models, number by number.
+"""Turn checkpoints of the released TM-SPR networks into our models, number by number.
 
 The state dictionary must have been read safely (`zoo/checkpoints.py`); nothing here executes anything from a file.
 """

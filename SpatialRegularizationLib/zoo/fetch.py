@@ -1,4 +1,4 @@
-"""Downloads of models: into NAME.part, verified, then renamed. An interrupted one goes on where it stopped."""
+"""Download models: into NAME.part, verified, then renamed; an interrupted download goes on where it stopped."""
 
 from __future__ import annotations
 

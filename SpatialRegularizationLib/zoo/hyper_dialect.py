@@ -1,4 +1,4 @@
-"""Checkpoints of the released hypernetworks (dialect B Hyper) → our `HyperTmSpr` or `HyperTransMorph`.
+"""Turn checkpoints of the released hypernetworks (dialect B Hyper) into our `HyperTmSpr` or `HyperTransMorph`.
 
     NAME.linear_conv.weight, NAME.linear_wts.weight (numbers, width)    weight of layer NAME = reshape(G h)
     NAME.linear_bias.weight (outputs, width)                            its bias, where the layer uses one

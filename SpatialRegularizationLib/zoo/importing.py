@@ -1,4 +1,4 @@
-"""Files of others become models of the zoo: read safely, renamed, described, stored as .safetensors with a card."""
+"""Import files of others as models of the zoo: read safely, renamed, described, stored as .safetensors with a card."""
 
 from __future__ import annotations
 

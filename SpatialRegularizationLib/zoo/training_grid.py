@@ -1,4 +1,4 @@
-"""The lattice on which a network sees a pair: its training's orientation, spacing and size, laid over the fixed image.
+"""Lay the grid of a network's training over the fixed image: its orientation, spacing and size; refuse what cannot fit.
 
 A network knows voxels only. Brought to another orientation, scale or field of view than it was trained on, it answers
 without complaint and wrongly; so the lattice is made to fit, and what cannot be made to fit is refused with the reason.

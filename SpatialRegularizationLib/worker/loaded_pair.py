@@ -1,4 +1,4 @@
-"""What the worker does with a pair: load it, answer a condition, write a finished registration."""
+"""Hold the pair of the worker: load it, answer a condition, write a finished registration."""
 
 from __future__ import annotations
 
@@ -20,13 +20,12 @@ from ..report.result_folder import check_destination, claimed_folder
 from ..report.results import write_result
 from ..report.summary import plain
 from .arrays import ArrayFiles
-from .messages import MASKS, Request, check_condition
 from .models import manage_models
+from .protocol import MASKS, Check, Request, Tell, check_condition, initial_of, monitor_of, needed, settings_of
 from .register import ModelShelf, Registrations
-from .terms import Check, Tell, initial_of, monitor_of, needed, settings_of
 
 
-class PairJobs:
+class LoadedPair:
     """The pair that is loaded, and what can be asked about it; and everything else that takes time."""
 
     def __init__(self) -> None:

@@ -16,7 +16,7 @@ from worker_talk import GRID, SECONDS, SETTINGS, Conversation
 
 from SpatialRegularizationLib.report.result_folder import FILES
 from SpatialRegularizationLib.worker.arrays import SLOTS, ArrayFiles
-from SpatialRegularizationLib.worker.messages import KEYS, LONGEST, MessageError, parse_request
+from SpatialRegularizationLib.worker.protocol import KEYS, LONGEST, MessageError, parse_request
 from SpatialRegularizationLib.worker.server import Worker
 
 REPOSITORY = Path(__file__).resolve().parent.parent

@@ -24,7 +24,7 @@ from SpatialRegularizationLib.io.volumes import read_volume, write_volume
 from SpatialRegularizationLib.registration.register import register
 from SpatialRegularizationLib.registration.settings import RegistrationSettings
 from SpatialRegularizationLib.report.result_folder import FILES
-from SpatialRegularizationLib.worker import jobs as worker_jobs
+from SpatialRegularizationLib.worker import loaded_pair as loaded_pair
 from SpatialRegularizationLib.worker import register as worker_register
 from SpatialRegularizationLib.worker.server import PROTOCOL, Worker, devices
 
@@ -187,7 +187,7 @@ def test_what_pytorch_says_about_memory_is_understood(words: str) -> None:
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        ({"action": "improt", "what": "x"}, "did you mean import?"),
+        ({"action": "improt", "what": "x"}, "did you mean 'import'?"),
         ({"action": "import"}, "models needs what"),
         ({"action": "import", "what": "nowhere.safetensors"}, "nowhere.safetensors"),
         ({"action": "fetch", "what": "no-such-model"}, "no-such-model"),
@@ -217,7 +217,7 @@ def test_a_model_is_read_once_for_many_requests(folder: Path, monkeypatch: pytes
     read = []
     load_model = worker_register.load_model
     monkeypatch.setattr(worker_register, "load_model", lambda *a: read.append(1) or load_model(*a))
-    jobs = worker_jobs.PairJobs()
+    jobs = loaded_pair.LoadedPair()
     name = str(folder / "model.safetensors")
     for request in ("load", "register", "register"):
         jobs.do(_request(request, pair(folder, model=name)), lambda: None, lambda told: None)
@@ -229,7 +229,7 @@ def test_a_model_is_read_once_for_many_requests(folder: Path, monkeypatch: pytes
 
 
 def _request(kind: str, values: dict[str, Any]) -> Any:
-    from SpatialRegularizationLib.worker.messages import parse_request
+    from SpatialRegularizationLib.worker.protocol import parse_request
 
     return parse_request(json.dumps({kind: values}).encode())
 

@@ -133,7 +133,7 @@ USAGE = {
     "unknown option": (["--lamda-max", "1"], "Unknown option --lamda-max: did you mean --lambda-max?"),
     "abbreviated option": (["--lambda", "1"], "Unknown option --lambda"),
     "unknown choice": (["--prior", "betta"], "'beta'"),
-    "unknown preset": (["--preset", "brain"], "Did you mean 'brain-mri'?"),
+    "unknown preset": (["--preset", "brain"], "did you mean 'brain-mri'?"),
     "not a number": (["--lambda-max", "much"], "--lambda-max"),
     "out of range": (["--lambda-max", "-3"], "--lambda-max must be a number from"),
     "even window": (["--lncc-window", "8"], "--lncc-window must be odd, got 8; use 9"),
