@@ -11,7 +11,6 @@ displacement by more than 0.02 voxel, where it folds the trial pair, or where it
 from __future__ import annotations
 
 import argparse
-import difflib
 import json
 import sys
 from collections.abc import Mapping
@@ -23,6 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from SpatialRegularizationLib.commands.console import one_sentence
 from SpatialRegularizationLib.commands.model_words import card_lines
+from SpatialRegularizationLib.declaration import refuse_unknown, suggestion
 from SpatialRegularizationLib.models.base import RegistrationModel
 from SpatialRegularizationLib.models.catalogue import build_model
 from SpatialRegularizationLib.training.config_file import read_config
@@ -95,15 +95,10 @@ def entry_of(path: Path, name: str) -> dict[str, Any]:
     if not isinstance(models, Mapping):
         raise ValueError(f"{path} must hold the models under 'models', got {models!r}.")
     if name not in models:
-        near = difflib.get_close_matches(name, models, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(models)}."
-        raise ValueError(f"{path} says nothing of a model {name!r}: {hint}")
+        raise ValueError(f"{path} says nothing of a model {name!r}: {suggestion(name, models)}")
     entry = dict(models[name])
     known = ("config", *SAID)
-    for key in entry:
-        if key not in (*known, TUNED):
-            near = difflib.get_close_matches(key, (*known, TUNED), n=1)
-            raise ValueError(f"{path}, {name}: unknown entry {key!r}" + (f", did you mean {near[0]!r}?" if near else "."))
+    refuse_unknown(entry, (*known, TUNED), f"entry of {name} in {path},")
     missing = [key for key in known if not entry.get(key)]
     if missing:
         raise ValueError(f"{path}, {name}: {missing[0]} is missing.")

@@ -107,7 +107,7 @@ def test_without_a_study_or_with_an_incomplete_entry_there_is_no_shipped_model(
     assert ship.main([str(folder / "run"), "--name", "tiny", "--cards", str(folder / "cards.yaml"), "--out", str(tmp_path)]) == 1
     assert "(studies is missing)" in capsys.readouterr().err
     for old, new, sentence in (
-        ("license: Apache-2.0", "licence: MIT", "unknown entry 'licence', did you mean 'license'?"),
+        ("license: Apache-2.0", "licence: MIT", "'licence'; did you mean license?"),
         ("    purpose: blobs\n", "", "tiny: purpose is missing"),
         ("models:", "model:", "must hold the models under 'models'"),
     ):
