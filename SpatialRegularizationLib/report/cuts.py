@@ -126,6 +126,11 @@ class Cuts:
         """The slice number shown in every row."""
         return self.slices[plane][SLICES // 2]
 
+    def constant_weight(self) -> float | None:
+        """λ where it is the same at every voxel."""
+        low, high = (float(bound) for bound in torch.aminmax(self.registration.lambda_map.data))
+        return high if high - low < 1e-6 else None
+
     def worst_fold(self) -> np.ndarray | None:
         """Voxel (3,) of the fixed grid nearest to the most negative Jacobian determinant, or None without folds."""
         jacobian = self.registration.jacobian.data[0]

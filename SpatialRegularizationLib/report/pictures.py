@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from ..geometry.displacement import DisplacementField
+from ..registration.choices import chosen_prior
 from ..transforms.resample import resample_labels
 from .cuts import Cuts, Plane, shrunk
 from .pixels import DIFFERENCE, GRAY, VOLUME_CHANGE, WEIGHT, Bar, data_uri, indices
@@ -212,12 +213,11 @@ def _outline_rows(cuts: Cuts) -> list[Row]:
 
 def _lambda_rows(cuts: Cuts, numbers: list[int]) -> list[Row]:
     """The map of λ; no row where it is one constant."""
-    weights, settings = cuts.registration.lambda_map.data[0], cuts.registration.settings
-    highest = float(weights.max())
-    if highest - float(weights.min()) < 1e-6:
+    if cuts.constant_weight() is not None:
         return []
-    per_pair = settings.prior == "beta" and not cuts.registration.model  # a network has a largest weight of its own
-    top = settings.lambda_max if per_pair else float(f"{highest:.2g}")
+    weights, prior = cuts.registration.lambda_map.data[0], chosen_prior(cuts.registration.settings)
+    known = prior.bounded and not cuts.registration.model  # a network has a largest weight of its own
+    top = prior.reference if known else float(f"{float(weights.max()):.2g}")
 
     def draw(plane: int, number: int) -> Drawn:
         cut = shrunk(cuts.field(weights, plane, number))

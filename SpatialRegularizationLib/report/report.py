@@ -50,6 +50,7 @@ def report_html(registration: Registration, content: dict[str, Any], *, companio
         cuts=cuts,
         comparison=comparison(cuts),
         match=match_rows(cuts),
+        constant_weight=cuts.constant_weight(),
         fold=_worst_fold(cuts, unit),
         deformation=deformation_rows(cuts),
         courses=[course for course in courses if course],

@@ -1,7 +1,7 @@
 """Lay out the charts of studies, sweeps and trainings: a frame with two axes, colors, lines and marks at places of their values.
 
-Optuna's own plots are not used: they need plotly or matplotlib (hundreds of files in a page, or a package that Slicer lacks), and
-show neither pruned trials nor the expected score between the trials.
+Optuna's own plots do not serve here: they need plotly (megabytes of script in a page that stands alone) or matplotlib, and their
+contours leave out pruned trials and the top of the surface.
 """
 
 from __future__ import annotations
