@@ -50,6 +50,10 @@ class Anatomy:
         """All labels that it lists."""
         return [label for tissue in self.tissues for part in tissue for label in part]
 
+    def unlisted(self, labels: Iterable[int]) -> list[int]:
+        """Those of some labels, 0 apart, that it does not list."""
+        return sorted(set(labels) - {0, *self.labels})
+
     @classmethod
     def of(cls, given: Anatomy | Mapping[str, Any] | str | os.PathLike) -> Anatomy:
         """An anatomy as it is written in configurations: a mapping of its fields, or the .yaml or .json file that holds one.

@@ -56,7 +56,7 @@ def save_last(folder: Path, parts: dict[str, Any], position: Position, settings:
     Args:
         folder: of the run.
         parts: {name: module, optimizer, scaler}; their state dicts are saved.
-        position: where the training stands. Random numbers follow from it and the seed (`random_streams`).
+        position: where the training stands. Random numbers follow from it and the seed (`draws`).
         settings: of the run.
 
     Raises:

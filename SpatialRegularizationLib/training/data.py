@@ -83,10 +83,8 @@ def _refuse_unlisted(settings: TrainingSettings, maps: Sequence[Prepared]) -> No
     anatomy = settings.synthesis and settings.synthesis.anatomy
     if anatomy is None:
         return
-    known = {0, *anatomy.labels}
-    unlisted = [(image.entry.name, sorted(set(image.label_values) - known)) for image in maps]
-    words = [(name, ", ".join(map(str, labels))) for name, labels in unlisted if labels]
-    _refuse([f"{name}: has the labels {labels}, which the anatomy does not list" for name, labels in words], len(maps))
+    found = [(image.entry.name, ", ".join(map(str, anatomy.unlisted(image.label_values)))) for image in maps]
+    _refuse([f"{name}: has the labels {labels}, which the anatomy does not list" for name, labels in found if labels], len(maps))
 
 
 def load_together(settings: TrainingSettings, team: Workers, *, tell: Callable[[str], None]) -> Data:

@@ -1,12 +1,28 @@
-"""Draw random numbers on the CPU and random voxels on the device of the images."""
+"""Draw random values: every draw of a training follows from the seed and from where it is used.
+
+A stream is named by numbers such as (epoch, step, pair). Nothing has to be stored or restored when a training is interrupted,
+and the pair that one process draws alone is the pair that one of several processes draws in its share.
+"""
 
 from __future__ import annotations
+
+import hashlib
 
 import torch
 from torch import Tensor
 
 from ..fields.resize import resize
-from .random_streams import stream, stream_seed
+
+
+def stream_seed(seed: int, *place: int | str) -> int:
+    """A seed for one place of a training, unrelated to those of other places."""
+    digest = hashlib.sha256(repr((seed, *place)).encode()).digest()
+    return int.from_bytes(digest[:8], "little") >> 1
+
+
+def stream(seed: int, *place: int | str) -> torch.Generator:
+    """A generator on the CPU for one place of a training."""
+    return torch.Generator().manual_seed(stream_seed(seed, *place))
 
 
 class Draws:
@@ -18,7 +34,7 @@ class Draws:
     Args:
         device: where tensors are made.
         seed: of the training.
-        place: names the stream, as in `random_streams`.
+        place: names the stream, as in `stream`.
     """
 
     def __init__(self, device: torch.device, seed: int, *place: int | str) -> None:

@@ -3,7 +3,7 @@
     for each epoch:    for each step:  pairs → prediction → energy → gradients → Adam    (TM-SPR journal paper, Eq. 19, Sec. 4)
                        validation, best checkpoint, state on disk
 
-Every random number follows from the seed and the place where it is used (`random_streams`), so a training that is interrupted
+Every random number follows from the seed and the place where it is used (`draws`), so a training that is interrupted
 and resumed takes the same steps as one that is not: on the CPU, to the last bit.
 """
 
@@ -26,14 +26,13 @@ from ..registration.progress import Cancelled, Monitor, Progress
 from .checkpoints import LAST, Position, load_last, save_last, start_from, write_history
 from .data import Data, load_together
 from .distributed import Workers, workers
+from .draws import stream_seed
 from .interruption import Interruption, termination_signals
 from .outcome import BEST, TrainingOutcome, write_best
 from .pictures import Board
-from .random_streams import stream_seed
-from .schedule import learning_rate
 from .settings import TrainingSettings
 from .sources import source_of
-from .step import Stepper
+from .step import Stepper, learning_rate
 from .validation import mean_figures, score_of, validate
 
 Report = Callable[[int, dict[str, float]], None]

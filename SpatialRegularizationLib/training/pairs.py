@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .draws import stream
 from .preparation import Prepared
-from .random_streams import stream
 from .settings import TrainingSettings
 
 

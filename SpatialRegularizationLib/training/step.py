@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
+import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..models.base import RegistrationModel
 from ..objective import NonFiniteEnergyError
 from .augment import augmented
-from .averaging import MovingAverage
 from .data import Data
 from .distributed import Workers
+from .draws import stream, stream_seed
 from .energies import EnergyOf
 from .pairs import Batch
-from .random_streams import stream, stream_seed
-from .schedule import optimizer_for
 from .settings import TrainingSettings
 from .sources import PairSource
 
@@ -137,3 +136,44 @@ def _check_gradient(norm: Tensor) -> None:
         raise NonFiniteEnergyError(
             f"The gradient of the energy is {float(norm)}, expected finite numbers; lower the learning rate."
         )
+
+
+class MovingAverage:
+    """A second copy of a model that follows the trained one:  a ← d·a + (1 - d)·θ  after every step.
+
+    Args:
+        model: the trained one.
+        decay: d in [0, 1).
+    """
+
+    def __init__(self, model: RegistrationModel, decay: float) -> None:
+        self.model = copy.deepcopy(model).requires_grad_(False)
+        self.decay = decay
+
+    @torch.no_grad()
+    def follow(self, model: RegistrationModel) -> None:
+        """One step; buffers (running statistics) are copied."""
+        torch._foreach_lerp_(list(self.model.parameters()), list(model.parameters()), 1 - self.decay)
+        for own, other in zip(self.model.buffers(), model.buffers(), strict=True):
+            own.copy_(other)
+
+
+def optimizer_for(settings: TrainingSettings, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+    """Adam or AdamW; the papers use Adam, their released code AdamW or Adam with AMSGrad."""
+    kinds = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
+    return kinds[settings.optimizer](
+        parameters, lr=settings.learning_rate, amsgrad=settings.amsgrad, weight_decay=settings.weight_decay
+    )
+
+
+def learning_rate(settings: TrainingSettings, epoch: int) -> float:
+    """Learning rate of an epoch e = 0 … E-1.
+
+    polynomial: round(lr·(1 - e/E)^0.9, 8), the released schedule of TM-SPR;   cosine: lr·(1 + cos(π e/E))/2;   constant: lr.
+    """
+    share = epoch / settings.epochs
+    if settings.schedule == "polynomial":
+        return round(settings.learning_rate * (1 - share) ** 0.9, 8)
+    if settings.schedule == "cosine":
+        return settings.learning_rate * 0.5 * (1 + math.cos(math.pi * share))
+    return settings.learning_rate

@@ -20,7 +20,6 @@ from ..geometry.grid import Grid
 from ..geometry.volume import Volume
 from ..images.preparation import prepare_intensity
 from ..zoo.training_grid import TrainingGrid
-from .anatomy import Anatomy
 from .draws import Draws
 from .synthesis_image import LabelTable, painted, random_contrast, random_rim, scanned, twin
 from .synthesis_motion import random_affine, random_positions
@@ -59,8 +58,13 @@ class Synthesizer:
 
     def __init__(self, settings: SynthesisSettings, lattice: TrainingGrid, labels: Sequence[int]) -> None:
         anatomy = settings.anatomy
-        if anatomy is not None:
-            refuse_unlisted(labels, anatomy)
+        unlisted = [] if anatomy is None else anatomy.unlisted(labels)
+        if unlisted:
+            words = ", ".join(map(str, unlisted[:10])) + (", …" if len(unlisted) > 10 else "")
+            raise ValueError(
+                f"The label maps hold labels {words}, which the anatomy does not list: add them to its tissues, or remove them "
+                "from the maps."
+            )
         self.settings = settings
         self.spacing = lattice.spacing_mm
         self.grid = plain_grid(lattice)
@@ -104,19 +108,3 @@ class Synthesizer:
 def plain_grid(lattice: TrainingGrid) -> Grid:
     """The lattice along the patient's axes at the origin, for images that are of nobody."""
     return Grid(lattice.shape, lattice.spacing_mm, (0.0, 0.0, 0.0), ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)))
-
-
-def refuse_unlisted(labels: Sequence[int], anatomy: Anatomy, where: str = "The label maps") -> None:
-    """Refuses labels that an anatomy does not list.
-
-    Raises:
-        ValueError: which they are.
-    """
-    known = {0, *anatomy.labels}
-    unknown = sorted(set(labels) - known)
-    if unknown:
-        words = ", ".join(map(str, unknown[:10])) + (", …" if len(unknown) > 10 else "")
-        raise ValueError(
-            f"{where} hold {'the label' if len(unknown) == 1 else 'labels'} {words}, which the anatomy does not list: add "
-            "them to its tissues, or remove them from the maps."
-        )

@@ -12,8 +12,8 @@ from blobs import settings_dict
 
 from SpatialRegularizationLib.training.augment import augmented
 from SpatialRegularizationLib.training.data import load_data
+from SpatialRegularizationLib.training.draws import stream
 from SpatialRegularizationLib.training.pairs import Batch
-from SpatialRegularizationLib.training.random_streams import stream
 from SpatialRegularizationLib.training.settings import TrainingSettings
 
 ORIENTATION = "LPS"

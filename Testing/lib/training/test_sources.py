@@ -195,11 +195,11 @@ def test_maps_that_miss_labels_or_hold_unlisted_ones_are_all_named(tmp_path: Pat
 @pytest.mark.parametrize(
     ("changes", "problem"),
     [
-        ({"synthesis": {"noize": 1}}, "Unknown setting of the synthesis 'noize'; did you mean noise?"),
+        ({"synthesis": {"noize": 1}}, "Unknown entry of synthesis 'noize'; did you mean noise?"),
         ({"synthesis": {"source": "label"}}, "synthesis.source must be one of labels, shapes, got 'label'"),
         ({"synthesis": {"noise": 2}}, "synthesis.noise must be a number from 0 to 1"),
-        ({"synthesis": 3}, "synthesis must be a mapping"),
-        ({"synthesis": {"anatomy": 3}}, "anatomy must be a file or a mapping"),
+        ({"synthesis": 3}, "synthesis must be an object with source, anatomy"),
+        ({"synthesis": {"anatomy": 3}}, "the anatomy must be an object with tissues, stays, counted, got 3"),
         ({"deform_voxels": 1.0}, "set synthesis.warp_voxels"),
         ({"intensity": "ct"}, "leave intensity out"),
         ({"train": None}, "synthesis from labels needs a list of label maps"),

@@ -5,10 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from SpatialRegularizationLib.training.averaging import MovingAverage
-from SpatialRegularizationLib.training.random_streams import stream, stream_seed
-from SpatialRegularizationLib.training.schedule import learning_rate, optimizer_for
+from SpatialRegularizationLib.training.draws import stream, stream_seed
 from SpatialRegularizationLib.training.settings import TrainingSettings
+from SpatialRegularizationLib.training.step import MovingAverage, learning_rate, optimizer_for
 
 
 def settings(**changes: object) -> TrainingSettings:
