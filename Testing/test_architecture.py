@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import functools
+import subprocess
 import sys
 import warnings
 from collections.abc import Iterator
@@ -60,6 +62,7 @@ def _name(path: Path) -> str:
     return str(path.relative_to(REPOSITORY))
 
 
+@functools.cache
 def _tree(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
 
@@ -74,18 +77,21 @@ def _unit(path: Path) -> str:
     return _module(path)[0]
 
 
-def _imports(path: Path) -> Iterator[tuple[ast.AST, tuple[str, ...]]]:
+@functools.cache
+def _imports(path: Path) -> list[tuple[ast.AST, tuple[str, ...]]]:
     """Every import statement of a file, at any depth, as absolute dotted parts."""
-    here = (PACKAGE, *path.relative_to(LIBRARY).parent.parts)
+    found = []
+    here = (PACKAGE, *path.relative_to(LIBRARY).parent.parts) if path.is_relative_to(LIBRARY) else ()
     for node in ast.walk(_tree(path)):
         if isinstance(node, ast.Import):
             for alias in node.names:
-                yield node, tuple(alias.name.split("."))
+                found.append((node, tuple(alias.name.split("."))))
         elif isinstance(node, ast.ImportFrom):
             base = here[: len(here) - node.level + 1] if node.level else ()
             module = (*base, *(node.module.split(".") if node.module else ()))
             for alias in node.names:
-                yield node, (*module, alias.name)
+                found.append((node, (*module, alias.name)))
+    return found
 
 
 def _own_imports(path: Path) -> Iterator[tuple[str, ...]]:
@@ -114,6 +120,22 @@ def test_the_folders_stand_in_one_strict_order() -> None:
     for unit, targets in MAY_IMPORT.items():
         upward = [target for target in targets if order.index(target) >= order.index(unit)]
         assert not upward, f"{unit} may not import {upward}, which stand on or below its line."
+
+
+def test_the_page_about_the_architecture_is_what_the_imports_say() -> None:
+    script = [sys.executable, str(REPOSITORY / "scripts" / "architecture.py"), "--check"]
+    done = subprocess.run(script, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_benchmarks_import_each_other_in_one_direction() -> None:
+    folder = REPOSITORY / "scripts" / "benchmarks"
+    edges = {
+        path.stem: {parts[0] for _, parts in _imports(path) if (folder / f"{parts[0]}.py").is_file()}
+        for path in folder.glob("*.py")
+    }
+    both = [(a, b) for a, targets in edges.items() for b in targets if a in edges[b]]
+    assert not both, f"These scripts import each other: {both}."
 
 
 def test_no_two_files_import_each_other_in_a_circle() -> None:
@@ -226,11 +248,12 @@ def test_the_syntax_is_that_of_python_3_10_to_3_12(path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # what Python 3.12 and later warn of, or refuse
         compile(source, str(path), "exec")
-    imported = {name.split(".")[0] for node in ast.walk(ast.parse(source)) for name in _modules(node)}
+    tree = _tree(path)
+    imported = {name.split(".")[0] for node in ast.walk(tree) for name in _modules(node)}
     assert not imported & GONE_IN_3_12, f"{_name(path)} imports {imported & GONE_IN_3_12}, which Python 3.12 does not have."
     if sys.version_info < (3, 12):
         return
-    stars = [n for n in ast.walk(ast.parse(source)) if type(n).__name__ in ("TryStar", "TypeAlias")]
+    stars = [n for n in ast.walk(tree) if type(n).__name__ in ("TryStar", "TypeAlias")]
     assert not stars, f"{_name(path)} uses syntax newer than Python 3.10."
 
 

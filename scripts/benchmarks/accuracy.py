@@ -22,6 +22,7 @@ from pathlib import Path
 
 import cases
 import harness
+import known_pair
 import numpy as np
 import SimpleITK as sitk
 import torch
@@ -58,7 +59,7 @@ PRIMARY = {
 ALWAYS = ("folding_percent", "ndv_percent", "sd_log_j", "seconds", "peak_memory_mb")
 
 
-def shared_start(case: cases.Case) -> np.ndarray:
+def shared_start(case: known_pair.Case) -> np.ndarray:
     """4x4 LPS matrix that every method of a case starts from; computed once and kept in the cache."""
     if case.start == "none":
         return np.eye(4)
@@ -77,9 +78,9 @@ def shared_start(case: cases.Case) -> np.ndarray:
     return np.loadtxt(path)
 
 
-def write_job(case: cases.Case, start: np.ndarray, folder: Path) -> None:
+def write_job(case: known_pair.Case, start: np.ndarray, folder: Path) -> None:
     """The files that baselines/job.py describes."""
-    fixed, native = cases.to_image(case.fixed, case.fixed_grid), cases.to_image(case.moving, case.moving_grid)
+    fixed, native = known_pair.to_image(case.fixed, case.fixed_grid), known_pair.to_image(case.moving, case.moving_grid)
     transform = sitk.AffineTransform(3)
     transform.SetMatrix(start[:3, :3].ravel())
     transform.SetTranslation(start[:3, 3])
@@ -89,14 +90,14 @@ def write_job(case: cases.Case, start: np.ndarray, folder: Path) -> None:
         moving = sitk.Resample(native, fixed, transform, sitk.sitkLinear, float(case.moving.min()))
     images = {"fixed": fixed, "moving": moving, "moving_native": native}
     if case.fixed_mask is not None:
-        images["fixed_mask"] = cases.to_image(case.fixed_mask.astype(np.uint8), case.fixed_grid)
-        images["moving_mask"] = cases.to_image(case.moving_mask.astype(np.uint8), case.moving_grid)
+        images["fixed_mask"] = known_pair.to_image(case.fixed_mask.astype(np.uint8), case.fixed_grid)
+        images["moving_mask"] = known_pair.to_image(case.moving_mask.astype(np.uint8), case.moving_grid)
     for name, image in images.items():
         sitk.WriteImage(image, str(folder / f"{name}.nii"))
     (folder / "job.json").write_text(json.dumps({"preset": case.preset, "start": start.tolist()}))
 
 
-def run_method(case: cases.Case, name: str, start: np.ndarray, options: argparse.Namespace) -> dict[str, object]:
+def run_method(case: known_pair.Case, name: str, start: np.ndarray, options: argparse.Namespace) -> dict[str, object]:
     """One registration in its own process, scored; an `error` entry when it failed or ran out of time."""
     import scoring
 

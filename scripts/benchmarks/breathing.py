@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-import cases
+import known_pair
 import numpy as np
 import SimpleITK as sitk
 from scipy.ndimage import distance_transform_edt, gaussian_filter, map_coordinates
@@ -38,14 +38,14 @@ class Motion:
     reach: float = 60.0
 
 
-def signed_distance(organ: np.ndarray, grid: cases.Grid) -> np.ndarray:
+def signed_distance(organ: np.ndarray, grid: known_pair.Grid) -> np.ndarray:
     """Distance in mm to the organ's border, negative inside, smoothed by about 3 mm so that its normals are stable."""
     outside = distance_transform_edt(~organ, sampling=grid.spacing)
     inside = distance_transform_edt(organ, sampling=grid.spacing)
     return gaussian_filter((outside - inside).astype(np.float32), [3.0 / s for s in grid.spacing], mode="nearest")
 
 
-def ellipsoid(grid: cases.Grid, center: tuple[float, ...], semi_axes: tuple[float, ...]) -> np.ndarray:
+def ellipsoid(grid: known_pair.Grid, center: tuple[float, ...], semi_axes: tuple[float, ...]) -> np.ndarray:
     """Bool map of an ellipsoid; center as fractions of the grid, semi-axes in mm along the grid axes."""
     offsets = [(np.arange(n) - c * (n - 1)) * s for n, c, s in zip(grid.shape, center, grid.spacing, strict=True)]
     axes = np.meshgrid(*offsets, indexing="ij")
@@ -61,7 +61,7 @@ def _profile(z: np.ndarray, ends: tuple[float, float], motion: Motion) -> np.nda
     return motion.amplitude * (1 - motion.compress * (1 - share))
 
 
-def sliding_displacement(organ: np.ndarray, grid: cases.Grid, motion: Motion) -> np.ndarray:
+def sliding_displacement(organ: np.ndarray, grid: known_pair.Grid, motion: Motion) -> np.ndarray:
     """Truth d (3, i, j, k) in mm LPS on the grid; the grid's axes must be the LPS axes up to sign (see the module)."""
     if not np.allclose(np.abs(np.array(grid.direction)), np.eye(3), atol=1e-6):
         raise ValueError("Sliding motion needs a grid whose axes are the patient axes; resample the image first.")
@@ -87,7 +87,7 @@ def sliding_displacement(organ: np.ndarray, grid: cases.Grid, motion: Motion) ->
 def _push(
     start: np.ndarray,
     border: tuple[np.ndarray, np.ndarray],
-    grid: cases.Grid,
+    grid: known_pair.Grid,
     ends: tuple[float, float],
     motion: Motion,
 ) -> np.ndarray:
@@ -112,34 +112,34 @@ def _push(
 
 
 def on_patient_axes(
-    array: np.ndarray, grid: cases.Grid, spacing: tuple[float, ...], *, nearest: bool = False
-) -> tuple[np.ndarray, cases.Grid]:
+    array: np.ndarray, grid: known_pair.Grid, spacing: tuple[float, ...], *, nearest: bool = False
+) -> tuple[np.ndarray, known_pair.Grid]:
     """The image on the axes of the patient, with another voxel size, over the same field of view."""
     points = grid.index_to_point(np.array([[0, 0, 0], [n - 1 for n in grid.shape]]))
     low, high = points.min(axis=0), points.max(axis=0)
     shape = tuple(int((h - lo) // s) + 1 for h, lo, s in zip(high, low, spacing, strict=True))
-    target = cases.Grid(shape, spacing, tuple(low), tuple(map(tuple, np.eye(3))))
+    target = known_pair.Grid(shape, spacing, tuple(low), tuple(map(tuple, np.eye(3))))
     smooth = (
         array
         if nearest
         else gaussian_filter(array, [max(0.0, 0.35 * s / g - 0.35) for s, g in zip(spacing, grid.spacing, strict=True)])
     )
-    return cases.resample_array(smooth, grid, target, nearest=nearest), target
+    return known_pair.resample_array(smooth, grid, target, nearest=nearest), target
 
 
-def breathing_case(name: str, image: np.ndarray, grid: cases.Grid, organ: np.ndarray, motion: Motion) -> cases.Case:
+def breathing_case(name: str, image: np.ndarray, grid: known_pair.Grid, organ: np.ndarray, motion: Motion) -> known_pair.Case:
     """Fixed = the image pulled back by the truth, with 1 % noise; moving = the image."""
     truth = sliding_displacement(organ, grid, motion)
     low, high = np.percentile(image, [1, 99])
     field = sitk.GetImageFromArray(truth.transpose(3, 2, 1, 0).astype(np.float64), isVector=True)
-    field.CopyInformation(cases.to_image(image, grid))
-    moving = cases.to_image(image, grid)
+    field.CopyInformation(known_pair.to_image(image, grid))
+    moving = known_pair.to_image(image, grid)
     warped = sitk.Resample(moving, moving, sitk.DisplacementFieldTransform(field), sitk.sitkLinear, float(image.min()))
     fixed = sitk.GetArrayFromImage(warped).transpose(2, 1, 0)
     random = np.random.default_rng(7)
     noise = random.standard_normal((2, *image.shape)).astype(np.float32) * 0.01 * (high - low)
     fixed_noisy, moving_noisy = (fixed + noise[0]).astype(np.float32), (image + noise[1]).astype(np.float32)
-    return cases.Case(
+    return known_pair.Case(
         name=name,
         fixed=fixed_noisy,
         moving=moving_noisy,
@@ -151,7 +151,7 @@ def breathing_case(name: str, image: np.ndarray, grid: cases.Grid, organ: np.nda
     )
 
 
-def _regions(fixed: np.ndarray, truth: np.ndarray, organ: np.ndarray, grid: cases.Grid) -> dict[str, np.ndarray]:
+def _regions(fixed: np.ndarray, truth: np.ndarray, organ: np.ndarray, grid: known_pair.Grid) -> dict[str, np.ndarray]:
     """Organ, rest of the body, and the band around the border; only where the truth stays inside the moving image."""
     low, high = np.percentile(fixed, [1, 99])
     body = gaussian_filter(fixed, 1.5) > (-500 if fixed.min() < -500 else low + 0.1 * (high - low))
@@ -168,17 +168,17 @@ def _regions(fixed: np.ndarray, truth: np.ndarray, organ: np.ndarray, grid: case
     }
 
 
-def _lung(name: str, spacing: tuple[float, ...], motion: Motion) -> cases.Case:
-    image, grid = cases.read("lung_ct/baseline.mha")
-    mask, _ = cases.read("lung_ct/baseline_mask.mha")
+def _lung(name: str, spacing: tuple[float, ...], motion: Motion) -> known_pair.Case:
+    image, grid = known_pair.read("lung_ct/baseline.mha")
+    mask, _ = known_pair.read("lung_ct/baseline_mask.mha")
     image, target = on_patient_axes(np.maximum(image, -1000), grid, spacing)
     organ, _ = on_patient_axes(mask, grid, spacing, nearest=True)
     return breathing_case(name, image, target, organ > 0, motion)
 
 
-def _liver_mr(name: str, spacing: tuple[float, ...], motion: Motion) -> cases.Case:
-    image, grid = cases.read("abdomen/mr.nii.gz")
-    labels, _ = cases.read("abdomen/mr_labels.nii.gz")
+def _liver_mr(name: str, spacing: tuple[float, ...], motion: Motion) -> known_pair.Case:
+    image, grid = known_pair.read("abdomen/mr.nii.gz")
+    labels, _ = known_pair.read("abdomen/mr_labels.nii.gz")
     image, target = on_patient_axes(np.maximum(image, 0), grid, spacing)
     organ, _ = on_patient_axes((labels == 5).astype(np.float32), grid, spacing, nearest=True)
     return breathing_case(name, image, target, organ > 0, motion)
@@ -186,26 +186,26 @@ def _liver_mr(name: str, spacing: tuple[float, ...], motion: Motion) -> cases.Ca
 
 def _ellipsoid(
     name: str,
-    source: tuple[np.ndarray, cases.Grid],
+    source: tuple[np.ndarray, known_pair.Grid],
     spacing: tuple[float, ...],
     axes: tuple[float, ...],
     motion: Motion,
-) -> cases.Case:
+) -> known_pair.Case:
     image, target = on_patient_axes(*source, spacing)
     case = breathing_case(name, image, target, ellipsoid(target, (0.45, 0.5, 0.5), axes), motion)
     return replace(case, preset="abdomen-ct") if image.min() < -500 else case
 
 
-def breathing_cases(limit: int | None) -> list[cases.Case]:
+def breathing_cases(limit: int | None) -> list[known_pair.Case]:
     """Seven motions of 10 to 25 mm: CT and MR, isotropic and 1.3 x 1.3 x 4 mm, lung, liver and ellipsoidal organs."""
     thick = (1.3, 1.3, 4.0)
 
-    def ct() -> tuple[np.ndarray, cases.Grid]:
-        image, grid = cases.read("abdomen/ct.nii.gz")
+    def ct() -> tuple[np.ndarray, known_pair.Grid]:
+        image, grid = known_pair.read("abdomen/ct.nii.gz")
         return np.maximum(image, -1000), grid
 
-    def mr(name: str) -> tuple[np.ndarray, cases.Grid]:
-        image, grid = cases.read(name)
+    def mr(name: str) -> tuple[np.ndarray, known_pair.Grid]:
+        image, grid = known_pair.read(name)
         return np.maximum(image, 0), grid
 
     makers = [

@@ -6,9 +6,14 @@ bias field and texture differ. Partial volume comes from smoothing the piecewise
 
 from __future__ import annotations
 
-import cases
+import known_pair
 import numpy as np
 from scipy.ndimage import gaussian_filter, zoom
+
+HEAD_SEED = 14
+BRAIN_LABELS = (2, 3, 4, 7, 8, 10, 11, 12, 13, 14, 15, 16, 17, 18, 26, 28)
+BRAIN_LABELS += (41, 42, 43, 46, 47, 49, 50, 51, 52, 53, 54, 58, 60)
+"""FreeSurfer numbers of the scored structures: no background, extracerebral tissue, vessels or lesions."""
 
 CROP = (160, 192, 224)
 
@@ -60,29 +65,29 @@ def t1_like(labels: np.ndarray, means: np.ndarray, random: np.random.Generator) 
 
 
 def _pairs(count: int) -> list[tuple[int, int]]:
-    random = np.random.default_rng(cases.HEAD_SEED)
+    random = np.random.default_rng(HEAD_SEED)
     return [tuple(random.choice(np.arange(1, 15), 2, replace=False)) for _ in range(count)]
 
 
-def _cropped(labels: np.ndarray, grid: cases.Grid) -> tuple[np.ndarray, cases.Grid]:
+def _cropped(labels: np.ndarray, grid: known_pair.Grid) -> tuple[np.ndarray, known_pair.Grid]:
     """The 160x192x224 box around the brain; extracranial labels become background."""
     brain = (labels > 0) & (labels < 500)
     stripped = np.where(brain, labels, 0)
-    cerebrum = np.isin(labels, cases.BRAIN_LABELS)
+    cerebrum = np.isin(labels, BRAIN_LABELS)
     ends = [np.flatnonzero(cerebrum.any(axis=others))[[0, -1]] for others in ((1, 2), (0, 2), (0, 1))]
     first = [int(end.sum() + 1) // 2 - n // 2 for end, n in zip(ends, CROP, strict=True)]
     affine = grid.affine.copy()
     affine[:3, 3] = grid.index_to_point(np.array(first))
-    target = cases.Grid.from_affine(affine, CROP)
-    return cases.resample_array(stripped, grid, target, nearest=True), target
+    target = known_pair.Grid.from_affine(affine, CROP)
+    return known_pair.resample_array(stripped, grid, target, nearest=True), target
 
 
-def _case(pair: tuple[int, int], *, stripped: bool) -> cases.Case:
-    random = np.random.default_rng([cases.HEAD_SEED, *pair])
+def _case(pair: tuple[int, int], *, stripped: bool) -> known_pair.Case:
+    random = np.random.default_rng([HEAD_SEED, *pair])
     means = t1_means(random)
     images, maps, grids = [], [], []
     for subject in pair:
-        labels, grid = cases.read(f"head_label_maps/head_{subject:02d}.nii.gz", np.int32)
+        labels, grid = known_pair.read(f"head_label_maps/head_{subject:02d}.nii.gz", np.int32)
         if stripped:
             labels, grid = _cropped(labels, grid)
         image = t1_like(labels, means, random)
@@ -90,7 +95,7 @@ def _case(pair: tuple[int, int], *, stripped: bool) -> cases.Case:
         maps.append(labels)
         grids.append(grid)
     name = f"head_{'stripped' if stripped else 'whole'}_{pair[0]:02d}_{pair[1]:02d}"
-    return cases.Case(
+    return known_pair.Case(
         name=name,
         fixed=images[0],
         moving=images[1],
@@ -100,15 +105,15 @@ def _case(pair: tuple[int, int], *, stripped: bool) -> cases.Case:
         start="affine",
         fixed_labels=maps[0],
         moving_labels=maps[1],
-        labels=cases.BRAIN_LABELS,
+        labels=BRAIN_LABELS,
     )
 
 
-def stripped_cases(limit: int | None) -> list[cases.Case]:
+def stripped_cases(limit: int | None) -> list[known_pair.Case]:
     """Skull-stripped 160x192x224, 1 mm (three pairs when no limit is given)."""
     return [_case(pair, stripped=True) for pair in _pairs(3 if limit is None else limit)]
 
 
-def whole_cases(limit: int | None) -> list[cases.Case]:
+def whole_cases(limit: int | None) -> list[known_pair.Case]:
     """Whole heads, 256x256x256, 1 mm (two pairs when no limit is given)."""
     return [_case(pair, stripped=False) for pair in _pairs(2 if limit is None else limit)]

@@ -6,7 +6,7 @@ did its own). Labels, points and truth are those of the native images: one inter
 
 from __future__ import annotations
 
-import cases
+import known_pair
 import numpy as np
 import torch
 from scipy.ndimage import map_coordinates
@@ -14,7 +14,7 @@ from scipy.ndimage import map_coordinates
 from SpatialRegularizationLib.measures.regularity import measure_regularity
 
 
-def score(case: cases.Case, start: np.ndarray, displacement: np.ndarray) -> dict[str, object]:
+def score(case: known_pair.Case, start: np.ndarray, displacement: np.ndarray) -> dict[str, object]:
     """Every figure that the case allows.
 
     Args:
@@ -37,12 +37,12 @@ def score(case: cases.Case, start: np.ndarray, displacement: np.ndarray) -> dict
     return figures
 
 
-def identity_score(case: cases.Case, start: np.ndarray) -> dict[str, object]:
+def identity_score(case: known_pair.Case, start: np.ndarray) -> dict[str, object]:
     """The figures of the affine start alone."""
     return score(case, start, np.zeros((3, *case.fixed.shape), np.float32))
 
 
-def _positions(case: cases.Case) -> np.ndarray:
+def _positions(case: known_pair.Case) -> np.ndarray:
     index = np.meshgrid(*[np.arange(n) for n in case.fixed.shape], indexing="ij")
     affine = case.fixed_grid.affine
     points = np.tensordot(affine[:3, :3], np.stack(index).astype(np.float32), 1) + affine[:3, 3, None, None, None]
@@ -54,15 +54,15 @@ def _affine(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
     return (np.tensordot(matrix[:3, :3], points, 1) + matrix[:3, 3].reshape(shape)).astype(np.float32)
 
 
-def _mapped(case: cases.Case, start: np.ndarray, displacement: np.ndarray) -> np.ndarray:
+def _mapped(case: known_pair.Case, start: np.ndarray, displacement: np.ndarray) -> np.ndarray:
     return _affine(start, _positions(case) + displacement)
 
 
-def _moving_index(case: cases.Case, mapped: np.ndarray) -> np.ndarray:
+def _moving_index(case: known_pair.Case, mapped: np.ndarray) -> np.ndarray:
     return _affine(np.linalg.inv(case.moving_grid.affine), mapped)
 
 
-def _dice(case: cases.Case, mapped: np.ndarray) -> dict[str, object]:
+def _dice(case: known_pair.Case, mapped: np.ndarray) -> dict[str, object]:
     """Dice per label, mean over the labels present: nearest neighbor, and linear one-hot with argmax (ties: lowest)."""
     index = _moving_index(case, mapped)
     nearest = map_coordinates(case.moving_labels, index, order=0, mode="constant", cval=0)
@@ -86,14 +86,14 @@ def _dice(case: cases.Case, mapped: np.ndarray) -> dict[str, object]:
     return figures
 
 
-def _landmarks(case: cases.Case, start: np.ndarray, displacement: np.ndarray) -> dict[str, object]:
+def _landmarks(case: known_pair.Case, start: np.ndarray, displacement: np.ndarray) -> dict[str, object]:
     index = case.fixed_grid.point_to_index(case.fixed_points).T
     moved = np.stack([map_coordinates(c, index, order=1, mode="nearest") for c in displacement])
     error = np.linalg.norm(_affine(start, case.fixed_points.T + moved).T - case.moving_points, axis=1)
     return {"tre_mm": float(error.mean()), "tre_median_mm": float(np.median(error)), "tre_max_mm": float(error.max())}
 
 
-def _errors(case: cases.Case, error: np.ndarray) -> dict[str, object]:
+def _errors(case: known_pair.Case, error: np.ndarray) -> dict[str, object]:
     """Mean and 95th percentile of the error's length in each region, in mm and in voxels of the fixed grid."""
     inverse = np.linalg.inv(case.fixed_grid.affine[:3, :3])
     millimeters = np.linalg.norm(error, axis=0)
@@ -106,7 +106,7 @@ def _errors(case: cases.Case, error: np.ndarray) -> dict[str, object]:
     return figures
 
 
-def _regularity(case: cases.Case, displacement: np.ndarray) -> dict[str, object]:
+def _regularity(case: known_pair.Case, displacement: np.ndarray) -> dict[str, object]:
     inverse = np.linalg.inv(case.fixed_grid.affine[:3, :3])
     u = torch.from_numpy(np.tensordot(inverse, displacement, 1).astype(np.float32))
     whole = measure_regularity(u)
@@ -127,7 +127,7 @@ def _regularity(case: cases.Case, displacement: np.ndarray) -> dict[str, object]
     return figures
 
 
-def _similarity(case: cases.Case, mapped: np.ndarray) -> float:
+def _similarity(case: known_pair.Case, mapped: np.ndarray) -> float:
     """Mean squared local correlation, window 9, of the pair after warping (an independent, plain computation)."""
     from scipy.ndimage import uniform_filter
 

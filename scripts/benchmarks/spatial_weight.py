@@ -21,6 +21,7 @@ from pathlib import Path
 import accuracy
 import cases
 import harness
+import known_pair
 import numpy as np
 import scoring
 import torch
@@ -37,7 +38,7 @@ FRESH_SEED = 777
 TUNED_HEADS = 3
 
 
-def fresh_pairs(name: str, count: int) -> list[cases.Case]:
+def fresh_pairs(name: str, count: int) -> list[known_pair.Case]:
     """Pairs other than those of `accuracy.py`."""
     if name == "head":
         return cases.load_set(name, TUNED_HEADS + count)[TUNED_HEADS:]
@@ -58,7 +59,7 @@ def variants(preset: RegistrationSettings) -> dict[str, list[tuple[str, Registra
     return {"uniform": uniform, "beta": beta}
 
 
-def measured(case: cases.Case, start: np.ndarray, settings: RegistrationSettings) -> dict[str, float]:
+def measured(case: known_pair.Case, start: np.ndarray, settings: RegistrationSettings) -> dict[str, float]:
     """Dice, SDlogJ and folds of one registration."""
     images = (
         Volume(torch.from_numpy(a)[None], g)
