@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 from pathlib import Path
 from typing import Any
@@ -73,6 +74,7 @@ def test_all_settings_are_listed(capsys: pytest.CaptureFixture) -> None:
     text = capsys.readouterr().out
     assert "learning_rate" in text
     assert "polynomial | cosine | constant; default" in text
+    assert re.search(r"^synthesis\.noise +standard deviation of the noise; 0 to 1; default 0.08$", text, re.M)
 
 
 @pytest.mark.parametrize(
@@ -83,7 +85,7 @@ def test_all_settings_are_listed(capsys: pytest.CaptureFixture) -> None:
         (["train", "CONFIG", "--set", "epoch=3"], 1, "did you mean epochs?"),
         (["train", "CONFIG", "--set", "model.sistem=x"], 1, "sistem"),
         (["train", "CONFIG", "--set", "model.system=tm-spl"], 1, "did you mean"),
-        (["train", "CONFIG", "--set", "train=nowhere.csv"], 1, "The list of images nowhere.csv does not exist"),
+        (["train", "CONFIG", "--set", "train=nowhere.csv"], 1, "nowhere.csv does not exist"),
         (["train", "CONFIG", "--fesh"], 2, "did you mean --fresh?"),
     ],
 )
