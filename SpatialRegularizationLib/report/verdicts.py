@@ -78,7 +78,7 @@ def figures_of(content: dict[str, Any], voxel_mm: float) -> list[Figure]:
     """The lines of the table from the content of report.json.
 
     Args:
-        content: see `summary`.
+        content: see `summary`; a figure that is missing gives no line.
         voxel_mm: smallest voxel spacing of the fixed image, mm.
     """
     unit = LengthUnit.of(voxel_mm)
@@ -92,13 +92,7 @@ def figures_of(content: dict[str, Any], voxel_mm: float) -> list[Figure]:
         *_regularity(content),
         *_displacement(content, unit),
         _inverse(content, voxel_mm, unit),
-        Figure(
-            "Time",
-            "",
-            f"{content['seconds']:.1f} s",
-            f"Wall time of the registration on {content['device']}.",
-        ),
-        Figure("Peak memory", "", f"{content['peak_memory_mb']:.0f} MB", "Largest memory of the process."),
+        *_cost(content),
     ]
     return [line for line in lines if line is not None]
 
@@ -125,7 +119,7 @@ def _list(figures: list[Figure]) -> str:
 
 
 def _similarity(content: dict[str, Any]) -> Figure | None:
-    before, after = content["similarity_before"], content["similarity_after"]
+    before, after = content.get("similarity_before"), content.get("similarity_after")
     if after is None:
         return None
     name, good = SIMILARITY_NAMES[content["settings"]["similarity"]]
@@ -168,7 +162,7 @@ def _pair(content: dict[str, Any], key: str, name: str, text: str, unit: LengthU
 
 def _regularity(content: dict[str, Any]) -> list[Figure]:
     lines = []
-    folds, one_sided, ndv = (content[k] for k in ("folding_percent", "folding_one_sided_percent", "ndv_percent"))
+    folds, one_sided, ndv = (content.get(k) for k in ("folding_percent", "folding_one_sided_percent", "ndv_percent"))
     if folds is not None:
         lines.append(
             Figure(
@@ -203,7 +197,7 @@ def _regularity(content: dict[str, Any]) -> list[Figure]:
                 "good" if ndv < 0.005 else "caution",
             )
         )
-    if content["sd_log_j"] is not None:
+    if content.get("sd_log_j") is not None:
         lines.append(
             Figure(
                 "Roughness (SDlogJ)",
@@ -219,7 +213,9 @@ def _regularity(content: dict[str, Any]) -> list[Figure]:
 
 
 def _displacement(content: dict[str, Any], unit: LengthUnit) -> list[Figure]:
-    d = content["displacement_mm"]
+    d = content.get("displacement_mm")
+    if d is None:
+        return []
     return [
         Figure(
             "Displacement, mean / max",
@@ -233,7 +229,7 @@ def _displacement(content: dict[str, Any], unit: LengthUnit) -> list[Figure]:
 
 
 def _inverse(content: dict[str, Any], voxel_mm: float, unit: LengthUnit) -> Figure | None:
-    most, largest = content["inverse_residual_p99_mm"], content["inverse_residual_mm"]
+    most, largest = content.get("inverse_residual_p99_mm"), content.get("inverse_residual_mm")
     if most is None or largest is None:
         return None
     fine = most <= 0.1 * voxel_mm
@@ -246,3 +242,12 @@ def _inverse(content: dict[str, Any], voxel_mm: float, unit: LengthUnit) -> Figu
         "good" if fine else "caution",
         "" if fine else "above a tenth of a voxel",
     )
+
+
+def _cost(content: dict[str, Any]) -> list[Figure]:
+    lines, memory = [], content.get("peak_memory_mb")
+    if content.get("seconds") is not None:
+        lines.append(Figure("Time", "", f"{content['seconds']:.1f} s", f"Wall time of the registration on {content['device']}."))
+    if memory is not None:
+        lines.append(Figure("Peak memory", "", f"{memory:.0f} MB", "Largest memory of the process."))
+    return lines

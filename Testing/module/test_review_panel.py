@@ -113,7 +113,7 @@ def test_the_figures_stand_in_the_table_before_and_after(section: Any, scene: An
     section.show(outcome(reviewed.put(scene)))
     lines = table(section)
     assert lines["Local correlation (LNCC)"] == ("0.410", "0.830")
-    assert lines["Dice, mean"] == ("0.375", "0.800")
+    assert lines["Dice, mean of labels"] == ("0.375", "0.800")
     assert lines["Dice, label 2"] == ("0.250", "0.700")
     assert lines["Landmark error, mean"] == ("9.50", "1.25 mm")
     assert lines["Folded voxels"] == ("", "0 %")
@@ -125,7 +125,7 @@ def test_the_figures_stand_in_the_table_before_and_after(section: Any, scene: An
 def test_dice_has_the_names_of_the_segments(section: Any, scene: Any) -> None:
     from SpatialRegularizationGui.review.table import rows_of
 
-    names = [row.name for row in rows_of(FIGURES, "lncc", {1: "left lung", 2: "right lung"})]
+    names = [row.name for row in rows_of(FIGURES, "lncc", 1.0, {1: "left lung", 2: "right lung"})]
     assert {"Dice, left lung", "Dice, right lung"} < set(names)
 
 
@@ -261,7 +261,11 @@ def test_nothing_is_set_that_no_widget_has(section: Any, scene: Any) -> None:
 def test_lengths_of_tiny_voxels_keep_their_digits() -> None:
     from SpatialRegularizationGui.review.table import rows_of
 
-    figures = {"tre_before_mm": {"mean": 0.0095}, "tre_after_mm": {"mean": 0.00125}, "inverse_residual_mm": 1e-5}
-    rows = {row.name: (row.before, row.after) for row in rows_of(figures | {"fixed": {"spacing_mm": [0.002, 0.002, 0.004]}})}
+    figures = {
+        "tre_before_mm": {"mean": 0.0095, "max": 0.02}, "tre_after_mm": {"mean": 0.00125, "max": 0.003},
+        "inverse_residual_p99_mm": 1e-6, "inverse_residual_mm": 1e-5,
+    }  # fmt: skip
+    rows = {row.name: (row.before, row.after) for row in rows_of(figures, "lncc", 0.002)}
     assert rows["Landmark error, mean"] == ("9.50", "1.25 µm")
-    assert rows["Error of the inverse"] == ("", "0.010 µm")
+    assert rows["Landmark error, largest"] == ("20.00", "3.00 µm")
+    assert rows["Inverse, error at 99 % / largest"] == ("", "0.001 / 0.01 µm")

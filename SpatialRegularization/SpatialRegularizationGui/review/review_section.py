@@ -10,13 +10,16 @@ from typing import Any
 
 import qt
 
+from SpatialRegularizationLib.registration.presets import preset_settings
+from SpatialRegularizationLib.report.verdicts import Figure
+
 from ..inputs.files import label_names
 from ..inputs.request import RegistrationRequest
 from ..inputs.steps import decimals_of, step_of
 from ..run.events import Outcome, Shown
 from .controls import ReviewControls
 from .review import Review
-from .table import Row, rows_of
+from .table import rows_of
 from .view import Compare, Overlay, Result, View
 
 BLINK_MS = 600
@@ -59,8 +62,9 @@ class ReviewSection:
         request, finished = shown.request, isinstance(shown, Outcome)
         self._report = shown.report if finished else ""
         figures = {"seconds": shown.seconds, "device": shown.device, **shown.figures}
+        similarity = request.settings.get("similarity", preset_settings(request.preset).similarity)
         names = _names(request) if finished else {}
-        self._fill(rows_of(figures, str(request.settings.get("similarity", "")), names))
+        self._fill(rows_of(figures, similarity, min(request.fixed.GetSpacing()), names))
         with self._sentences():
             self._review.show(Result.of(shown.outputs, request), self.view())
         self._after()
@@ -181,7 +185,7 @@ class ReviewSection:
             control.singleStep = step
             control.setValues(*chosen)
 
-    def _fill(self, rows: list[Row]) -> None:
+    def _fill(self, rows: list[Figure]) -> None:
         self._controls.table.setRowCount(len(rows))
         for line, row in enumerate(rows):
             for column, text in enumerate((row.name, row.before, row.after)):
