@@ -65,6 +65,11 @@ def entry(default: Any, text: str, *, unit: str = "", check: Callable[[str, Any]
     return field(default=default, metadata=rules)
 
 
+def three(kind: type, unit: str, text: str, default: Any = None) -> Any:
+    """A field that holds three positive numbers, one per axis; None only where that is the default."""
+    return entry(default, text, unit=unit, check=lambda name, given: checked_three(name, given, kind, unit))
+
+
 def parts(cls: type, text: str) -> Any:
     """A field that is another settings dataclass, or names and values for one; None where it is left out."""
     return field(default=None, metadata={"parts": cls, "help": text, "unit": ""})
@@ -204,6 +209,19 @@ def checked_number(name: str, given: Any, rules: Mapping[str, Any]) -> float | i
     if not is_number(given) or not low <= given <= high or (rules["kind"] is int and given != int(given)):
         raise ValueError(problem)
     return rules["kind"](given)
+
+
+def checked_three(name: str, given: Any, kind: type, unit: str) -> tuple:
+    """Three positive numbers of a kind, int or float.
+
+    Raises:
+        ValueError: they are not.
+    """
+    numbers = given if isinstance(given, list | tuple) else ()
+    if len(numbers) != 3 or not all(is_number(n) and n > 0 and kind(n) == n for n in numbers):
+        words = "whole numbers" if kind is int else "numbers"
+        raise ValueError(f"{name} must be three positive {words} ({unit}), one per axis, got {given!r}.")
+    return tuple(kind(n) for n in numbers)
 
 
 def is_number(given: Any) -> bool:

@@ -17,7 +17,7 @@ from enum import Enum
 from importlib import import_module
 from typing import Any
 
-from ..declaration import is_number, suggestion
+from ..declaration import checked_three, is_number, suggestion
 from ..networks.transmorph_tvf import TransMorphTvfSettings
 from ..networks.unet import ENLARGED, UNetSettings
 from ..priors import PRIORS
@@ -135,10 +135,9 @@ def _sized(given: Mapping[str, Any], size: Any, shape: Any, default: Any) -> dic
     start = sizes["paper" if size is None else size]
     settings = from_plain(type(start), {**to_plain(start), **given}, "model.backbone")
     if shape is not None:
-        if not isinstance(shape, list | tuple) or len(shape) != 3 or not all(isinstance(n, int) and n > 0 for n in shape):
-            raise ValueError(f"image_shape must be three positive voxel counts, got {shape!r}.")
+        shape = checked_three("image_shape", shape, int, "voxels")
         if isinstance(settings, TransMorphTvfSettings) and "window" not in given:
-            settings = settings.window_for(tuple(shape))
+            settings = settings.window_for(shape)
     return to_plain(settings)
 
 

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ..declaration import refuse_unknown, suggestion
+from ..declaration import check_fields, integer, refuse_unknown, suggestion
 from ..registration.presets import PRESETS, preset_settings
 from ..registration.settings import RegistrationSettings, setting_names
 from ..zoo.card import sha256_of
@@ -43,7 +43,10 @@ class Method:
     preset: str = "generic"
     settings: Mapping[str, Any] = field(default_factory=dict)
     condition: Mapping[str, float] = field(default_factory=dict)
-    refine: int = 0
+    refine: int = integer(0, 0, 1000, "steps", "that follow a model's answer")
+
+    def __post_init__(self) -> None:
+        check_fields(self, f"The method {self.name!r}: ")
 
     def registration_settings(self, pair_preset: str = "") -> RegistrationSettings:
         """How to register a pair with it.
@@ -106,8 +109,8 @@ def _method(value: Any, baselines: Baselines) -> Method:
         kind=kind,
         what=what,
         preset=str(value.get("preset", "generic")),
-        settings=_table(value, "settings"),
-        condition=_table(value, "condition"),
+        settings=value.get("settings") or {},
+        condition=value.get("condition") or {},
         refine=value.get("refine", 0),
     )
     return _checked(method)
@@ -156,10 +159,3 @@ def _known(baselines: Baselines) -> dict[str, list[str]]:
 
 def _unknown(name: str, names: Iterable[str], what: str) -> str:
     return f"Unknown {what} {name!r}; {suggestion(name, list(names) or ['none (there is none)'])}"
-
-
-def _table(value: Mapping[str, Any], key: str) -> dict[str, Any]:
-    table = value.get(key) or {}
-    if not isinstance(table, Mapping):
-        raise ValueError(f"{key} of a method must hold names with values, got {table!r}.")
-    return dict(table)

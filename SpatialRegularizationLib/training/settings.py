@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from ..declaration import check_fields, checked_choice, choice, entry, file_path, flag, integer, number, parts, refuse_unknown
+from ..declaration import (
+    check_fields,
+    checked_choice,
+    choice,
+    entry,
+    file_path,
+    flag,
+    integer,
+    number,
+    parts,
+    refuse_unknown,
+    three,
+)
 from ..zoo.folder import PARAMETERS, check_name
 from ..zoo.training_grid import TrainingGrid
 from .config_file import read_config
@@ -17,24 +29,6 @@ from .synthesis_settings import SynthesisSettings
 FILES = ("train", "validation", "out", "cache", "synthesis.anatomy")
 """Settings that are paths; in a file they are relative to it."""
 FLIPS = ("left-right", "front-back", "head-foot")
-
-
-def _checked_three(kind: type, unit: str) -> Callable[[str, Any], tuple]:
-    def check(name: str, given: Any) -> tuple:
-        try:
-            numbers = tuple(kind(n) for n in given)
-        except (TypeError, ValueError, OverflowError):
-            numbers = ()
-        if len(numbers) != 3 or any(not n > 0 or n != g for n, g in zip(numbers, given, strict=True)):
-            words = "whole numbers" if kind is int else "numbers"
-            raise ValueError(f"{name} must be three positive {words} ({unit}), one per axis, got {given!r}.")
-        return numbers
-
-    return check
-
-
-def _three(kind: type, unit: str, text: str) -> Any:
-    return entry(None, text, unit=unit, check=_checked_three(kind, unit))
 
 
 def _checked_flips(name: str, given: Any) -> tuple[str, ...]:
@@ -77,10 +71,10 @@ class TrainingSettings:
     )
     atlas: str | None = entry(None, "name of the atlas in the list of training images")
     orientation: str | None = entry(None, "direction of each axis, e.g. LIA; default: that of the first training image")
-    spacing_mm: tuple[float, float, float] | None = _three(
+    spacing_mm: tuple[float, float, float] | None = three(
         float, "mm", "voxel spacing of the network's grid; default: median of the training images"
     )
-    shape: tuple[int, int, int] | None = _three(
+    shape: tuple[int, int, int] | None = three(
         int, "voxels", "size of the network's grid; default: the largest image, rounded up to `multiple`"
     )
     multiple: int = integer(16, 1, 128, "voxels", "a size that is not given is rounded up to a multiple of this")

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..declaration import check_fields, integer
 from ..io.atomic import write_text
 from ..io.claims import claimed
 from ..models.base import EncodingModel, Prediction, RegistrationModel
@@ -42,14 +43,13 @@ class SweepSettings:
     """
 
     ranges: Mapping[str, Range]
-    points: int = 21
+    points: int = integer(21, 2, 1001, "", "along each range")
     others: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not 1 <= len(self.ranges) <= AXES:
             raise ValueError(f"A sweep varies one or two hyperparameters, got {', '.join(self.ranges) or 'none'}.")
-        if isinstance(self.points, bool) or not isinstance(self.points, int) or not 2 <= self.points <= 1001:
-            raise ValueError(f"points must be a whole number from 2 to 1001, got {self.points!r}.")
+        check_fields(self)
 
     def axis(self, name: str) -> list[float]:
         """The values of one hyperparameter."""

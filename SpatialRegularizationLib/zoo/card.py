@@ -11,14 +11,14 @@ import json
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import MISSING, asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ..declaration import built, check_kinds, checked_choice
+from ..declaration import built, check_fields, choice, three
 from ..io.atomic import atomic_path, write_text
 from ..models.base import RegistrationModel
 from ..models.catalogue import build_model, describe
@@ -57,10 +57,10 @@ class ModelCard:
     """
 
     name: str
-    shape: tuple[int, int, int]
-    spacing_mm: tuple[float, float, float]
+    shape: tuple[int, int, int] = three(int, "voxels", "of the training images", MISSING)
+    spacing_mm: tuple[float, float, float] = three(float, "mm", "of the training images", MISSING)
     orientation: str = ""
-    intensity: str = "percentile"
+    intensity: str = choice("percentile", INTENSITIES, "preparation of the training images")
     description: Mapping[str, Any] = field(default_factory=dict)
     purpose: str = ""
     dialect: str = ""
@@ -77,19 +77,14 @@ class ModelCard:
     studies: tuple[StudyRecord, ...] = ()
 
     def __post_init__(self) -> None:
-        check_kinds(self, "a card's ")
+        check_fields(self, "a card's ")
         check_name(self.name)
-        _check_numbers("shape", "whole numbers of voxels", self.shape, int)
-        _check_numbers("spacing_mm", "lengths in mm", self.spacing_mm, int | float)
-        object.__setattr__(self, "shape", tuple(self.shape))
-        object.__setattr__(self, "spacing_mm", tuple(float(s) for s in self.spacing_mm))
         object.__setattr__(self, "limits", tuple(self.limits))
         object.__setattr__(self, "data", built_each(DataSource, self.data, "its data"))
         object.__setattr__(self, "studies", built_each(StudyRecord, self.studies, "its study"))
         if self.training is not None:
             object.__setattr__(self, "training", built(TrainingRecord, self.training, "its training"))
         TrainingGrid(self.shape, self.spacing_mm, self.orientation)
-        checked_choice("a card's intensity", self.intensity, INTENSITIES)
 
     @property
     def training_grid(self) -> TrainingGrid:
@@ -267,9 +262,3 @@ def _fill(model: RegistrationModel, state: Mapping[str, Tensor], path: Path) -> 
 
 def _finite(figures: Mapping[str, float | None]) -> dict[str, float | None]:
     return {name: value if value is not None and math.isfinite(value) else None for name, value in figures.items()}
-
-
-def _check_numbers(name: str, what: str, values: Any, kind: Any) -> None:
-    whole = isinstance(values, list | tuple) and len(values) == 3
-    if not whole or not all(isinstance(v, kind) and not isinstance(v, bool) and 0 < v < math.inf for v in values):
-        raise ValueError(f"A card's {name} must be three positive {what}, got {values!r}.")

@@ -107,7 +107,7 @@ def test_the_weight_head_fits_every_backbone() -> None:
         ({"system": "tm-spr", "backbone": {"chanels": 8}}, "did you mean 'channels'"),
         ({"system": "tm-spr", "backbone": {"kind": "unett"}}, "did you mean 'unet'"),
         ({"system": "tm-spr", "size": "tinny"}, "did you mean 'tiny'"),
-        ({"system": "tm-spr", "size": "tiny", "image_shape": [3, 0, 2]}, "three positive voxel counts"),
+        ({"system": "tm-spr", "size": "tiny", "image_shape": [3, 0, 2]}, "image_shape must be three positive whole numbers"),
         ({"system": "tm-spr", "prior": {"kind": "beta", "lambda_max": "3"}}, "must be of type float"),
         ({"system": "tm-spr", "prior": {"kind": "beta", "lambda_max": -3}}, "lambda_max must be positive"),
         ({"system": "tm-spr", "head": {"tap": "middle"}}, "cannot be 'middle'"),

@@ -155,7 +155,7 @@ def test_a_safetensors_file_of_another_program_is_refused(zoo: Path) -> None:
         ({"spacing": [1, 1, 1]}, "Unknown entry of the card 'spacing'; did you mean spacing_mm"),
         ({"shape": [32, 32]}, "shape must be three positive whole numbers"),
         ({"shape": [32, 32.5, 32]}, "shape must be three positive whole numbers"),
-        ({"spacing_mm": [1, -1, 1]}, "spacing_mm must be three positive lengths"),
+        ({"spacing_mm": [1, -1, 1]}, "a card's spacing_mm must be three positive numbers"),
         ({"orientation": "LLA"}, "three letters"),
         ({"intensity": "zscore"}, "intensity must be one of percentile"),
         ({"name": "../up"}, "name is made of letters"),
