@@ -41,7 +41,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "zoo": {"declaration", "geometry", "priors", "models", "networks", "io"},
     "phantoms": {"geometry", "fields", "integrators", "transforms", "zoo"},
     "registration": FACTORS | SPACE | {"declaration", "objective", "models", "measures", "zoo"},
-    "report": SPACE | {"measures", "io", "registration"},
+    "report": SPACE | {"similarity", "measures", "io", "registration"},
     "training": FACTORS | REGISTERING | {"objective", "phantoms"},
     "tuning": REGISTERING | {"objective", "training"},
     "studies": REGISTERING,

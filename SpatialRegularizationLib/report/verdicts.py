@@ -7,11 +7,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-SIMILARITY_NAMES = {
-    "lncc": ("Local correlation (LNCC)", "1 is perfect; unrelated images are near 0."),
-    "mse": ("Mean squared difference, negative", "0 is perfect, lower is less alike."),
-    "mind": ("Structural likeness (MIND-SSC)", "1 is perfect."),
-}
+from ..similarity import SIMILARITIES
+
+SIMILARITY_NAMES = {similarity.name: (similarity.title, similarity.good) for similarity in SIMILARITIES}
 """Name, and what is good; larger is more alike for each."""
 UNITS = (("m", 1e3, 1e3), ("mm", 1.0, 1e-2), ("µm", 1e-3, 1e-5), ("nm", 1e-6, 0.0))
 """Name, length in mm, and the smallest voxel in mm for which it is taken."""
@@ -128,7 +126,7 @@ def _similarity(content: dict[str, Any]) -> Figure | None:
         name,
         "" if before is None else f"{before:.3f}",
         f"{after:.3f}",
-        f"Likeness of the two images. {good}",
+        f"Similarity of the two images. {good}",
         "good" if better else "bad",
         "better than before" if better else "worse than before",
         True,

@@ -25,6 +25,8 @@ class Lncc(Similarity):
 
     name: ClassVar[str] = "lncc"
     summary: ClassVar[str] = "local correlation, for images of one modality"
+    title: ClassVar[str] = "Local correlation (LNCC)"
+    good: ClassVar[str] = "1 is perfect; unrelated images are near 0."
     prefix: ClassVar[str] = "lncc_"
 
     window: int = integer(9, 3, 31, "voxels", "side of the window of the local correlation, odd", offered=7, step=2)

@@ -34,6 +34,8 @@ class MindSsc(Similarity):
 
     name: ClassVar[str] = "mind"
     summary: ClassVar[str] = "descriptors of the structure, for different modalities"
+    title: ClassVar[str] = "Self-similarity context (MIND-SSC)"
+    good: ClassVar[str] = "1 is perfect."
     prefix: ClassVar[str] = "mind_"
     describes: ClassVar[bool] = True
 

@@ -17,6 +17,8 @@ class Mse(Similarity):
 
     name: ClassVar[str] = "mse"
     summary: ClassVar[str] = "squared difference, for equal intensities"
+    title: ClassVar[str] = "Mean squared difference, negative"
+    good: ClassVar[str] = "0 is perfect, lower is less alike."
     exact: ClassVar[float] = 0.0
 
     def __call__(self, warped: Tensor, fixed: Tensor, mask: Tensor | None = None) -> Tensor:

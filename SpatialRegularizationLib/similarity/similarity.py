@@ -18,6 +18,8 @@ class Similarity(ABC):
         name: as it is chosen.
         summary: for help texts, a few words.
         prefix: before the names of its parameters in settings.
+        title: heading of its figure in reports.
+        good: one sentence on its values.
         exact: what is reported for equal images; `exact - D` is reported for others.
         describes: True where images are described once, by `features` (N, 1, *s) → (N, C, *s), and the descriptors are compared
             by their mean squared difference.
@@ -25,6 +27,8 @@ class Similarity(ABC):
 
     name: ClassVar[str]
     summary: ClassVar[str]
+    title: ClassVar[str]
+    good: ClassVar[str]
     prefix: ClassVar[str] = ""
     exact: ClassVar[float] = 1.0
     describes: ClassVar[bool] = False
