@@ -39,13 +39,18 @@ AUTOMATIC = tuple(name for name, f in SETTINGS.items() if f.default is None)
 """Settings that may be left to the program; their control holds 0 then."""
 
 
-def _parameter(name: str) -> str:
-    """`lambdaMax` of lambda_max; scenes hold these names."""
-    camel = re.sub(r"_([a-z])", lambda match: match[1].upper(), name.removesuffix("_mm"))
-    return {"levels": "iterations", "lambda": "uniformLambda"}.get(name, camel)
+NAMED_OTHERWISE = {
+    "fixed": "fixedVolume", "moving": "movingVolume", "initial": "initialTransform", "levels": "iterations",
+    "lambda": "uniformLambda",
+}  # fmt: skip
 
 
-PARAMETER_OF: dict[str, str] = {name: _parameter(name) for name in DECLARED}
+def parameter_of(name: str) -> str:
+    """The parameter of a setting or of a field of a request: `lambdaMax` of lambda_max; scenes hold these names."""
+    return NAMED_OTHERWISE.get(name) or re.sub(r"_([a-z])", lambda match: match[1].upper(), name.removesuffix("_mm"))
+
+
+PARAMETER_OF: dict[str, str] = {name: parameter_of(name) for name in DECLARED}
 """Setting, or hyperparameter of a model → its parameter."""
 
 

@@ -66,14 +66,15 @@ def _form(found: dict[str, set[str]]) -> dict[str, tuple[str, ...]]:
 
 
 def _made(tree: ast.Module) -> dict[str, tuple[str, ...]]:
-    """Name that is given `qt.X(...)` (or ctk, or a widget of slicer) → X; several where it is given several."""
+    """Name that is given `qt.X(...)` (or ctk, or a widget of slicer, or what is made of one) → X; several where it is several."""
     made: dict[str, tuple[str, ...]] = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call):
-            parts = _parts(node.value.func)
-            if len(parts) == 2 and (parts[0] in ROOTS or parts[1].startswith("qMRML")):
-                for name in ((_parts(target) or ("",))[-1] for target in node.targets):
-                    made[name] = (*made.get(name, ()), parts[1])
+            calls = [call for call in (node.value, *node.value.args) if isinstance(call, ast.Call)]  # _named(qt.X(...), ...) too
+            for parts in (_parts(call.func) for call in calls):
+                if len(parts) == 2 and (parts[0] in ROOTS or parts[1].startswith("qMRML")):
+                    for name in ((_parts(target) or ("",))[-1] for target in node.targets):
+                        made[name] = (*made.get(name, ()), parts[1])
     return made
 
 

@@ -190,14 +190,14 @@ def test_what_is_missing_or_wrong_is_one_sentence_with_the_remedy(pair: Pair) ->
     scene, outputs = pair.scene, pair.request_of.Outputs
     assert pair.refused(fixed=None) == "Select a fixed volume."
     assert pair.refused(moving=None) == "Select a moving volume."
-    assert "are both fixed: select two" in pair.refused(moving=pair.fixed)
+    assert pair.refused(moving=pair.fixed) == "Select two different volumes."
     assert "holds no voxels" in pair.refused(moving=scene.add("vtkMRMLScalarVolumeNode", "nothing"))
     assert "moving is an input and an output" in pair.refused(outputs=outputs(warped=pair.moving))
     map_ = scene.add("vtkMRMLScalarVolumeNode", "map")
     assert "map is chosen for two outputs" in pair.refused(outputs=outputs(warped=map_, jacobian=map_))
     assert "no displacement field" in pair.refused(outputs=outputs(transform=nodes.linear(scene, np.eye(4))))
     labels = nodes.volume(scene, pair.grid, pair.folder, "l", labels=True)
-    assert "fixed labels but no moving ones" in pair.refused(fixed_labels=labels)
+    assert pair.refused(fixed_labels=labels) == "Select the moving labels, too."
     segments = nodes.segmentation(scene, labels, NAMES)
     assert "one is a segmentation and one a label map" in pair.refused(fixed_labels=labels, moving_labels=segments)
     others = nodes.segmentation(scene, labels, {1: "x", 2: "y", 7: "z"}, "others")

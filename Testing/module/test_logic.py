@@ -90,7 +90,7 @@ def test_a_model_answers_and_its_condition_is_noted(scene: Any, watched: Watched
 
 def test_what_is_wrong_at_once_is_raised_and_leaves_nothing(scene: Any, watched: Watched) -> None:
     asked = request(scene)
-    with pytest.raises(ValueError, match="select two different volumes"):
+    with pytest.raises(ValueError, match="Select two different volumes"):
         watched.logic.start(dataclasses.replace(asked, moving=asked.fixed))
     assert watched.told == []
     assert watched.logic.state is RunState.IDLE

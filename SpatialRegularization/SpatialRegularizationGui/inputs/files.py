@@ -14,9 +14,7 @@ import numpy as np
 from ..scene.images import Image
 from ..scene.labels import label_image, label_values, mask_image
 from ..scene.nodes import check_holds_field, image_of, initial_affine, is_under, points_of, volume_problem
-from .request import INPUT_NAMES, OUTPUT_NAMES, RegistrationRequest
-
-SIDES = ("fixed", "moving")
+from .request import INPUT_NAMES, OUTPUT_NAMES, SIDES, RegistrationRequest, missing_nodes
 
 
 class TemporaryFolders:
@@ -55,11 +53,9 @@ def check_inputs(request: RegistrationRequest) -> None:
     Raises:
         ValueError: one sentence that says what is missing or wrong, and the remedy.
     """
-    for side in SIDES:
-        if getattr(request, side) is None:
-            raise ValueError(f"Select a {side} volume.")
-    if request.fixed is request.moving:
-        raise ValueError(f"Fixed and moving volume are both {request.fixed.GetName()}: select two different volumes.")
+    lacking = missing_nodes({name: getattr(request, name) for name in INPUT_NAMES})
+    if lacking:
+        raise ValueError(f"{lacking}.")
     _check_outputs(request)
     below = request.outputs.transform
     for side in SIDES:
@@ -67,11 +63,6 @@ def check_inputs(request: RegistrationRequest) -> None:
         if problem:
             raise ValueError(problem)
     _check_initial(request)
-    for kind in ("labels", "points"):
-        given = [side for side in SIDES if getattr(request, f"{side}_{kind}") is not None]
-        if len(given) == 1:
-            other = SIDES[1 - SIDES.index(given[0])]
-            raise ValueError(f"There are {given[0]} {kind} but no {other} ones: select both or none.")
     if request.fixed_labels is not None:
         label_values([request.fixed_labels, request.moving_labels])
     if request.fixed_points is not None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..parameters import LIVE, PARAMETER_OF, PanelParameters, settings_of
+from ..parameters import LIVE, PARAMETER_OF, PanelParameters, parameter_of, settings_of
 from .model_cards import OFFERED, Card
-from .request import INPUT_NAMES, OUTPUT_NAMES, Outputs, RegistrationRequest
+from .request import INPUT_NAMES, OUTPUT_NAMES, Outputs, RegistrationRequest, missing_nodes
 
 OUTPUT_PARAMETERS = {
     "transform": "outputTransform",
@@ -19,38 +19,19 @@ OUTPUT_PARAMETERS = {
 """Output → parameter of its node."""
 WANTED = {"warped": "wantVolume", "lambda_map": "wantLambda", "jacobian": "wantJacobian", "magnitude": "wantMagnitude"}
 """Output → parameter that says whether to make it; the transform is always made."""
-INPUTS = {
-    "fixed": "fixedVolume",
-    "moving": "movingVolume",
-    "fixed_mask": "fixedMask",
-    "moving_mask": "movingMask",
-    "fixed_labels": "fixedLabels",
-    "moving_labels": "movingLabels",
-    "fixed_points": "fixedPoints",
-    "moving_points": "movingPoints",
-    "initial": "initialTransform",
-}
+INPUTS = {name: parameter_of(name) for name in INPUT_NAMES}
 """Field of a request → parameter of its node."""
 OF_THE_PAIR = ("prior", *LIVE)
 """Settings that only the per-pair mode has controls for."""
-PAIRED = {"labels": ("fixedLabels", "movingLabels"), "landmarks": ("fixedPoints", "movingPoints")}
 
 
 def missing(parameters: PanelParameters | None, cards: Mapping[str, Card]) -> str:
     """What has to be done before Apply, in a few words; "" where nothing is missing."""
     if parameters is None:
         return "Open a scene"
-    fixed, moving, model = parameters.fixedVolume, parameters.movingVolume, parameters.model
-    if fixed is None:
-        return "Select a fixed volume"
-    if moving is None:
-        return "Select a moving volume"
-    if fixed is moving:
-        return "Select two different volumes"
-    for what, names in PAIRED.items():
-        sides = [getattr(parameters, name) is not None for name in names]
-        if sides[0] != sides[1]:
-            return f"Select the {'moving' if sides[0] else 'fixed'} {what}, too"
+    lacking, model = missing_nodes(_nodes(parameters)), parameters.model
+    if lacking:
+        return lacking
     if model and model not in cards:
         return f"Import the model {model}"
     if model and cards[model].state == OFFERED:
@@ -80,7 +61,6 @@ def request_of(
     Raises:
         ValueError: a setting that cannot be; one sentence.
     """
-    nodes = {name: getattr(parameters, parameter) for name, parameter in INPUTS.items()}
     settings: dict[str, Any] = settings_of(parameters)
     if parameters.model:  # its sliders are its condition; a setting that no control shows has no say
         settings = {name: value for name, value in settings.items() if name not in OF_THE_PAIR}
@@ -89,9 +69,14 @@ def request_of(
     if refine_steps:
         settings["refine_steps"] = refine_steps
     return RegistrationRequest(
-        **nodes, model=parameters.model, condition=condition_of(parameters, card), preset=parameters.preset, settings=settings,
-        outputs=outputs_of(parameters),
+        **_nodes(parameters), model=parameters.model, condition=condition_of(parameters, card), preset=parameters.preset,
+        settings=settings, outputs=outputs_of(parameters),
     )  # fmt: skip
+
+
+def _nodes(parameters: PanelParameters) -> dict[str, Any]:
+    """Field of a request → the node that is chosen, or None."""
+    return {name: getattr(parameters, parameter) for name, parameter in INPUTS.items()}
 
 
 def outputs_of(parameters: PanelParameters) -> Outputs:

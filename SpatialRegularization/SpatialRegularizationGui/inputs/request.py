@@ -11,6 +11,9 @@ from SpatialRegularizationLib.declaration import refuse_unknown
 from SpatialRegularizationLib.registration.presets import preset_settings
 from SpatialRegularizationLib.registration.settings import setting_names
 
+SIDES = ("fixed", "moving")
+PAIRED = {"labels": "labels", "points": "landmarks"}
+"""What is given of both images or of none → what it is called."""
 OUTPUT_NAMES = ("transform", "warped", "lambda_map", "jacobian", "magnitude")
 """What a registration can leave in the scene."""
 
@@ -86,6 +89,24 @@ class RegistrationRequest:
 REQUESTED = tuple(f.name for f in fields(RegistrationRequest))[2:]
 INPUT_NAMES = tuple(f.name for f in fields(RegistrationRequest))[:9]
 """The fields of a request that are nodes to read."""
+
+
+def missing_nodes(nodes: Mapping[str, Any]) -> str:
+    """What has to be selected before a registration can run, in a few words; "" where nothing is missing.
+
+    Args:
+        nodes: name of `INPUT_NAMES` → node, or None.
+    """
+    for side in SIDES:
+        if nodes[side] is None:
+            return f"Select a {side} volume"
+    if nodes["fixed"] is nodes["moving"]:
+        return "Select two different volumes"
+    for kind, words in PAIRED.items():
+        absent = [side for side in SIDES if nodes[f"{side}_{kind}"] is None]
+        if len(absent) == 1:
+            return f"Select the {absent[0]} {words}, too"
+    return ""
 
 
 def request_of_options(fixed: Any, moving: Any, options: Mapping[str, Any]) -> RegistrationRequest:

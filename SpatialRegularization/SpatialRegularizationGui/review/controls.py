@@ -35,12 +35,12 @@ class ReviewControls:
 
     def __init__(self, frame: Any) -> None:
         self.overlay = _named(qt.QComboBox(), "reviewOverlayCombo", OVERLAY_TIP)
-        self.overlay.addItems([overlay.value for overlay in Overlay])
+        self.overlay.addItems([choice.value for choice in Overlay])
         self.opacity = _slider("reviewOpacitySlider", 0.6, "Opacity of the overlay, 0 to 1.")
         tip = "Only values of the overlay in this range are shown, in the unit of the color legend."
         self.threshold = _named(ctk.ctkRangeWidget(), "reviewThresholdRange", tip)
         self.compare = _named(qt.QComboBox(), "reviewCompareCombo", "How fixed and warped image are compared.")
-        self.compare.addItems([compare.value for compare in Compare])
+        self.compare.addItems([choice.value for choice in Compare])
         self.fade = _slider("reviewFadeSlider", 0.5, "0 shows the fixed image, 1 the warped image.")
         self.tiles = _slider("reviewTilesSlider", 8, "Tiles of the checkerboard along the longest edge, 2 to 30.", (2, 30, 1, 0))
         self.boxes = {}

@@ -15,9 +15,10 @@ import signal
 import subprocess
 import sys
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 SECONDS_TO_DIE = 5.0
 """A killed process is gone by then, or never."""
@@ -53,24 +54,28 @@ class Command:
     environment: Mapping[str, str]
 
 
-class Channel(Protocol):
+class Channel(ABC):
     """A worker that can be spoken to.
 
     Attributes:
         apart: True where it is a process of its own, which starts beside this one.
     """
 
-    apart: bool
+    apart = True
 
+    @abstractmethod
     def start(self, command: Command, callbacks: Callbacks) -> None:
         """Begin; raises OSError where the program cannot be started."""
 
+    @abstractmethod
     def write(self, data: bytes) -> None:
         """Send bytes; nothing happens where the process is gone."""
 
+    @abstractmethod
     def poll(self, seconds: float = 0.0) -> None:
         """Call back what has arrived, and wait up to that long where nothing has."""
 
+    @abstractmethod
     def kill(self, tree: Sequence[int] = ()) -> None:
         """End it at once, without a call back.
 
@@ -79,10 +84,8 @@ class Channel(Protocol):
         """
 
 
-class PipeChannel:
+class PipeChannel(Channel):
     """A child process with pipes, read by threads; `poll` hands over what they have read."""
-
-    apart = True
 
     def __init__(self) -> None:
         self._child: subprocess.Popen | None = None
@@ -91,7 +94,6 @@ class PipeChannel:
         self._callbacks: Callbacks | None = None
 
     def start(self, command: Command, callbacks: Callbacks) -> None:
-        """Begin; raises OSError where the program cannot be started."""
         self._callbacks, self._events = callbacks, queue.SimpleQueue()
         self._child = subprocess.Popen(
             [command.program, *command.arguments], env=os.environ | dict(command.environment),
@@ -104,12 +106,10 @@ class PipeChannel:
             thread.start()
 
     def write(self, data: bytes) -> None:
-        """Send bytes; nothing happens where the process is gone."""
         with contextlib.suppress(OSError, ValueError, AttributeError):
             self._child.stdin.write(data)
 
     def poll(self, seconds: float = 0.0) -> None:
-        """Call back what has arrived, and wait up to that long where nothing has."""
         open_, wait = self._child is not None, seconds > 0
         while open_:
             try:
@@ -135,7 +135,6 @@ class PipeChannel:
         return True
 
     def kill(self, tree: Sequence[int] = ()) -> None:
-        """End it at once, without a call back."""
         if self._child is None:
             return
         kill_tree(tree)
@@ -159,13 +158,12 @@ def _read(name: str, pipe: Any, events: queue.SimpleQueue) -> None:
     events.put((name, None))
 
 
-class QtChannel:
+class QtChannel(Channel):
     """qt.QProcess; the event loop of the application calls back.
 
     Python never deletes a process: it is let go of within its own signals. It has a parent, and Qt deletes it later.
     """
 
-    apart = True
     _parent: Any = None
 
     def __init__(self) -> None:
@@ -173,7 +171,6 @@ class QtChannel:
         self._callbacks: Callbacks | None = None
 
     def start(self, command: Command, callbacks: Callbacks) -> None:
-        """Begin; raises OSError where the program cannot be started."""
         import qt
 
         self._callbacks = callbacks
@@ -195,7 +192,6 @@ class QtChannel:
             raise OSError(f"{command.program} could not be started ({reason})")
 
     def write(self, data: bytes) -> None:
-        """Send bytes; nothing happens where the process is gone."""
         if self._process is not None:
             self._process.write(data)
 
@@ -205,7 +201,6 @@ class QtChannel:
             self._process.waitForReadyRead(int(1000 * seconds))
 
     def kill(self, tree: Sequence[int] = ()) -> None:
-        """End it at once, without a call back."""
         process, self._process = self._process, None  # first: whatever it still emits is no failure
         if process is None:
             return
@@ -255,7 +250,7 @@ class _Answers:
         """Nothing is kept back."""
 
 
-class InProcessChannel:
+class InProcessChannel(Channel):
     """The worker's code in this process: nothing answers while it computes, but `between` is called.
 
     Args:
