@@ -48,7 +48,7 @@ class SpatialRegularization(ScriptedLoadableModule):
 
 def _register_samples() -> None:
     """The sample data of the tutorial, once the application is up."""
-    from SpatialRegularizationGui.samples import register_samples
+    from SpatialRegularizationGui.inputs.samples import register_samples
 
     register_samples()
 

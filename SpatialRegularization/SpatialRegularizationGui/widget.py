@@ -13,7 +13,7 @@ import slicer
 import vtk
 
 from .inputs.controls import SettingControls
-from .inputs.model_section import Dialogs, ModelSection
+from .inputs.model_section import ModelSection
 from .inputs.panel_request import missing, preview_key, remember_outputs, request_of
 from .inputs.regularization_section import RegularizationSection
 from .logic import RegistrationLogic
@@ -36,10 +36,9 @@ class Panel:
     Args:
         form: the widget of SpatialRegularization.ui.
         logic: runs what the panel asks for.
-        dialogs: the questions that interrupt.
     """
 
-    def __init__(self, form: Any, logic: RegistrationLogic, dialogs: Dialogs | None = None) -> None:
+    def __init__(self, form: Any, logic: RegistrationLogic) -> None:
         self.controls, self.logic = SettingControls(form), logic
         self.ui, self._form = slicer.util.childWidgetVariables(form), form
         self.parameters: PanelParameters | None = None
@@ -49,7 +48,7 @@ class Panel:
         self._preview_key: tuple[Any, ...] | None = None
         self._prepared: str | None = None
         self._showing = self._previewing = self._installed = self._entered = self._closed = False
-        self.model = ModelSection(self.ui, self._manage, self._changed, dialogs)
+        self.model = ModelSection(self.ui, self._manage, self._changed)
         self.regularization = RegularizationSection(self.ui, self.controls)
         self.run = RunSection(self.ui, self.apply, self._remedy)
         self.apply_to = ApplySection(self.ui)

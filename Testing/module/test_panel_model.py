@@ -132,9 +132,13 @@ def test_a_model_is_imported_and_removed_by_its_buttons(widget, files: Path, tmp
     ui.importModelButton.click()
     qt_layer.wait_until(lambda: ui.modelSelector.findData("tiny-hyper") >= 0, SECONDS, ui.errorLabel.text)
     ui.modelSelector.currentIndex = ui.modelSelector.findData("tiny-hyper")
-    monkeypatch.setattr(widget.panel.model._dialogs, "confirm", lambda question: True)
+    asked, answers = [], [False, True]
+    monkeypatch.setattr("slicer.util.confirmOkCancelDisplay", lambda question: asked.append(question) or answers.pop(0))
     until(widget, "Select a fixed volume")
     ui.removeModelButton.click()
+    assert widget.logic.state.value == "idle", "the user thought better of it"
+    ui.removeModelButton.click()
+    assert asked == ["Delete the model tiny-hyper from this computer?"] * 2
     qt_layer.wait_until(lambda: "not on this computer" in ui.modelSelector.currentText, SECONDS, ui.errorLabel.text)
     assert not (tmp_path / "zoo" / "tiny-hyper.safetensors").exists()
 

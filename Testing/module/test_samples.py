@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import re
+import sys
+import types
 from typing import Any
 
 import pytest
+import qt_needed
 
 pytest.importorskip("slicer", reason="needs the slicer-core package")
+pytest.importorskip("PySide6.QtWidgets", reason=qt_needed.REASON, exc_type=ImportError)
+
+import slicer_module
+
 pytestmark = pytest.mark.slicer
 
 
@@ -30,11 +37,18 @@ class SampleSources:
 
 
 @pytest.fixture
-def sources(scene: Any) -> list[dict[str, Any]]:
-    from SpatialRegularizationGui.inputs.samples import register_samples
+def sources(scene: Any, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """What the module offers once the application says that it is up."""
+    slicer_module.install(scene.slicer)
+    double, slots = SampleSources(), {}
+    monkeypatch.setattr(scene.slicer.app, "connect", lambda signal, slot: slots.update({signal: slot}))
+    logic = types.SimpleNamespace(registerCustomSampleDataSource=double.register)
+    monkeypatch.setitem(sys.modules, "SampleData", types.SimpleNamespace(SampleDataLogic=logic))
+    from SpatialRegularization import SpatialRegularization
 
-    double = SampleSources()
-    register_samples(double.register)
+    SpatialRegularization(types.SimpleNamespace())
+    assert double.found == []
+    slots["startupCompleted()"]()
     return double.found
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import qt
@@ -30,22 +29,6 @@ DEVICES = {
 FILES = "Models (*.safetensors *.tar *.pth *.pt);;All files (*)"
 
 
-class Dialogs:
-    """The questions that interrupt the user, through windows of the application."""
-
-    def choose_file(self, title: str, kinds: str) -> str:
-        """Path of an existing file; "" where the user thinks better of it."""
-        return str(qt.QFileDialog.getOpenFileName(slicer.util.mainWindow(), title, "", kinds) or "")
-
-    def confirm(self, question: str) -> bool:
-        """True where the user agrees."""
-        return bool(slicer.util.confirmOkCancelDisplay(question))
-
-    def open_folder(self, folder: Path) -> None:
-        """Shows a folder in the system's file manager."""
-        qt.QDesktopServices.openUrl(qt.QUrl.fromLocalFile(str(folder)))
-
-
 class ModelSection:
     """Controls of the section.
 
@@ -53,18 +36,14 @@ class ModelSection:
         ui: the controls of the form by name.
         manage: called with (action, what) where the user wants a model imported, fetched or removed.
         device_changed: called when another device was chosen.
-        dialogs: the questions that interrupt.
 
     Attributes:
         cards: the catalogue as it was read last.
         connector: between the list of models and its parameter.
     """
 
-    def __init__(
-        self, ui: Any, manage: Callable[[str, str], None], device_changed: Callable[[], None], dialogs: Dialogs | None = None
-    ) -> None:
-        self._ui, self._dialogs = ui, dialogs or Dialogs()
-        self._manage, self._device_changed = manage, device_changed
+    def __init__(self, ui: Any, manage: Callable[[str, str], None], device_changed: Callable[[], None]) -> None:
+        self._ui, self._manage, self._device_changed = ui, manage, device_changed
         self.cards: dict[str, Card] = {}
         self.connector = TextConnector(ui.modelSelector)
         self._chosen = ""
@@ -124,18 +103,18 @@ class ModelSection:
         self._device_changed()
 
     def _import(self) -> None:
-        path = self._dialogs.choose_file("Import a model", FILES)
+        path = qt.QFileDialog.getOpenFileName(slicer.util.mainWindow(), "Import a model", "", FILES)
         if path:
-            self._manage("import", path)
+            self._manage("import", str(path))
 
     def _remove(self) -> None:
-        if self._dialogs.confirm(f"Delete the model {self._chosen} from this computer?"):
+        if slicer.util.confirmOkCancelDisplay(f"Delete the model {self._chosen} from this computer?"):
             self._manage("remove", self._chosen)
 
     def _show_folder(self) -> None:
         folder = zoo_folder()
         folder.mkdir(parents=True, exist_ok=True)
-        self._dialogs.open_folder(folder)
+        qt.QDesktopServices.openUrl(qt.QUrl.fromLocalFile(str(folder)))
 
 
 def _sentence(text: str) -> str:

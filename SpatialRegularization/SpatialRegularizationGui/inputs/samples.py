@@ -5,9 +5,7 @@ They are Slicer's own test data, fetched by Slicer when the user asks for one, a
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 CATEGORY = "Spatial Regularization"
 TESTING_DATA = "https://github.com/Slicer/SlicerTestingData/releases/download/SHA256/"
@@ -35,19 +33,13 @@ As they stand in Slicer's own SampleData.py, where each address ends with the su
 STORES = {"VolumeFile": TESTING_DATA, "SequenceFile": DATA_STORE}
 
 
-def register_samples(register: Callable[..., Any] | None = None) -> None:
-    """Offer the data sets; to be called once the application has started.
+def register_samples() -> None:
+    """Offer the data sets; to be called once the application has started."""
+    import SampleData
 
-    Args:
-        register: `SampleDataLogic.registerCustomSampleDataSource` of the application when None.
-    """
-    if register is None:
-        import SampleData
-
-        register = SampleData.SampleDataLogic.registerCustomSampleDataSource
     for name, (file_type, entries) in SAMPLES.items():
         files, nodes, sums = zip(*entries, strict=True)
-        register(
+        SampleData.SampleDataLogic.registerCustomSampleDataSource(
             category=CATEGORY,
             sampleName=name,
             thumbnailFileName=str(THUMBNAIL),
