@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -80,19 +80,12 @@ def figures_of(content: dict[str, Any], voxel_mm: float) -> list[Figure]:
         voxel_mm: smallest voxel spacing of the fixed image, mm.
     """
     unit = LengthUnit.of(voxel_mm)
-    landmarks = f"Distance between corresponding points; one voxel is {unit.words(voxel_mm)}."
-    surfaces = "95 % of the label surfaces are nearer than this."
-    lines = [
-        _similarity(content),
-        _pair(content, "dice", "Dice, mean of labels", "Overlap of the label maps: 1 is full, 0 is none.", None),
-        _pair(content, "tre", "Landmark error, mean", landmarks, unit),
-        _pair(content, "hd95", "Surface distance (HD95), mean", surfaces, unit),
+    return [
+        *_agreement(content, voxel_mm, unit),
         *_regularity(content),
-        *_displacement(content, unit),
-        _inverse(content, voxel_mm, unit),
+        *_displacement(content, voxel_mm, unit),
         *_cost(content),
     ]
-    return [line for line in lines if line is not None]
 
 
 def verdict_of(figures: Iterable[Figure]) -> tuple[str, str]:
@@ -111,141 +104,79 @@ def verdict_of(figures: Iterable[Figure]) -> tuple[str, str]:
 
 
 def _list(figures: list[Figure]) -> str:
-    return "; ".join(
-        f"{f.name.lower()} {f.after} ({f.hint})" if f.hint else f"{f.name.lower()} {f.after}" for f in figures
-    )
+    return "; ".join(f"{f.name.lower()} {f.after}{f' ({f.hint})' if f.hint else ''}" for f in figures)
 
 
-def _similarity(content: dict[str, Any]) -> Figure | None:
-    before, after = content.get("similarity_before"), content.get("similarity_after")
-    if after is None:
-        return None
-    name, good = SIMILARITY_NAMES[content["settings"]["similarity"]]
-    better = before is None or after >= before
-    return Figure(
-        name,
-        "" if before is None else f"{before:.3f}",
-        f"{after:.3f}",
-        f"Similarity of the two images. {good}",
-        "good" if better else "bad",
-        "better than before" if better else "worse than before",
-        True,
-    )
+def _agreement(content: dict[str, Any], voxel_mm: float, unit: LengthUnit) -> Iterator[Figure]:
+    if content.get("similarity_after") is not None:
+        name, good = SIMILARITY_NAMES[content["settings"]["similarity"]]
+        values = content.get("similarity_before"), content["similarity_after"]
+        yield _compared(name, values, f"Similarity of the two images. {good}")
+    for key, lengths, name, text in (
+        ("dice", None, "Dice, mean of labels", "Overlap of the label maps: 1 is full, 0 is none."),
+        ("tre", unit, "Landmark error, mean", f"Distance between corresponding points; one voxel is {unit.words(voxel_mm)}."),
+        ("hd95", unit, "Surface distance (HD95), mean", "95 % of the label surfaces are nearer than this."),
+    ):
+        before, after = (content.get(f"{key}_{when}{'_mm' if lengths else ''}") or {} for when in ("before", "after"))
+        if after.get("mean") is not None:
+            outside = after.get("share_outside") or 0
+            note = f" {100 * outside:.0f} % of the points lie outside the field." if outside else ""
+            yield _compared(name, (before.get("mean"), after["mean"]), text + note, lengths, headline=key != "hd95")
 
 
-def _pair(content: dict[str, Any], key: str, name: str, text: str, unit: LengthUnit | None) -> Figure | None:
-    """Before and after of a dictionary with a mean: of lengths, where smaller is better, or of shares, where larger is."""
-    suffix = "_mm" if unit else ""
-    before, after = (content.get(f"{key}_{when}{suffix}") for when in ("before", "after"))
-    if not after or after.get("mean") is None:
-        return None
-    first, last = (before or {}).get("mean"), after["mean"]
+def _compared(
+    name: str, values: tuple[float | None, float], text: str, unit: LengthUnit | None = None, *, headline: bool = True
+) -> Figure:
+    """A value before (or None) and after: a length, where smaller is better, or a share, where larger is."""
+    first, last = values
+    written = ["" if v is None else unit.number(v, 2) if unit else f"{v:.3f}" for v in values]
+    after = f"{written[1]} {unit.name}" if unit else written[1]
     better = first is None or (last <= first if unit else last >= first)
-    outside = after.get("share_outside") or 0
-    note = f" {100 * outside:.0f} % of the points lie outside the field." if outside else ""
-
-    def number(value: float) -> str:
-        return unit.number(value, 2) if unit else f"{value:.3f}"
-
-    return Figure(
-        name,
-        "" if first is None else number(first),
-        f"{number(last)} {unit.name}" if unit else number(last),
-        text + note,
-        "good" if better else "bad",
-        "better than before" if better else "worse than before",
-        key != "hd95",
-    )
+    level, hint = ("good", "better than before") if better else ("bad", "worse than before")
+    return Figure(name, written[0], after, text, level, hint, headline)
 
 
-def _regularity(content: dict[str, Any]) -> list[Figure]:
-    lines = []
-    folds, one_sided, ndv = (content.get(k) for k in ("folding_percent", "folding_one_sided_percent", "ndv_percent"))
-    if folds is not None:
-        lines.append(
-            Figure(
-                "Folded voxels",
-                "",
-                f"{folds:.3g} %",
-                "Voxels where the deformation turns space inside out (Jacobian "
-                "determinant not positive, central differences). Tissue cannot do that: 0 is required.",
-                "good" if folds == 0 else "bad",
-                "no tissue is turned inside out" if folds == 0 else "should be 0",
-                True,
-            )
+def _regularity(content: dict[str, Any]) -> Iterator[Figure]:
+    if (folds := content.get("folding_percent")) is not None:
+        text = (
+            "Voxels where the deformation turns space inside out (Jacobian determinant not positive, central differences). "
+            "Tissue cannot do that: 0 is required."
         )
-    if one_sided is not None:
-        lines.append(
-            Figure(
-                "Folded voxels, strict",
-                "",
-                f"{one_sided:.3g} %",
-                "The same with any of the eight one-sided differences.",
-                "good" if one_sided == 0 else "caution",
-                "" if one_sided == 0 else "should be 0",
-            )
+        level, hint = ("good", "no tissue is turned inside out") if folds == 0 else ("bad", "should be 0")
+        yield Figure("Folded voxels", "", f"{folds:.3g} %", text, level, hint, True)
+    if (one_sided := content.get("folding_one_sided_percent")) is not None:
+        level, hint = ("good", "") if one_sided == 0 else ("caution", "should be 0")
+        text = "The same with any of the eight one-sided differences."
+        yield Figure("Folded voxels, strict", "", f"{one_sided:.3g} %", text, level, hint)
+    if (ndv := content.get("ndv_percent")) is not None:
+        text = "Volume that is folded when the deformation is read as linear between voxels: 0.00 is good."
+        yield Figure("Non-diffeomorphic volume", "", f"{ndv:.2f} %", text, "good" if ndv < 0.005 else "caution")
+    if (rough := content.get("sd_log_j")) is not None:
+        text = (
+            "Spread of the logarithm of local volume change; smaller is smoother. Between people 0.05 to 0.15 is usual, "
+            "breathing may need more."
         )
-    if ndv is not None:
-        lines.append(
-            Figure(
-                "Non-diffeomorphic volume",
-                "",
-                f"{ndv:.2f} %",
-                "Volume that is folded when the deformation is read as linear between voxels: 0.00 is good.",
-                "good" if ndv < 0.005 else "caution",
-            )
-        )
-    if content.get("sd_log_j") is not None:
-        lines.append(
-            Figure(
-                "Roughness (SDlogJ)",
-                "",
-                f"{content['sd_log_j']:.3f}",
-                "Spread of the logarithm of local volume change; "
-                "smaller is smoother. Between people 0.05 to 0.15 is usual, breathing may need more.",
-                hint="spread of volume change",
-                headline=True,
-            )
-        )
-    return lines
+        yield Figure("Roughness (SDlogJ)", "", f"{rough:.3f}", text, hint="spread of volume change", headline=True)
 
 
-def _displacement(content: dict[str, Any], unit: LengthUnit) -> list[Figure]:
-    d = content.get("displacement_mm")
-    if d is None:
-        return []
-    return [
-        Figure(
-            "Displacement, mean / max",
-            "",
-            f"{unit.number(d['mean'], 1)} / {unit.number(d['max'], 1)} {unit.name}",
-            "Length of the nonlinear displacement (the affine part apart). Is it plausible for this anatomy?",
-            hint="without the affine part",
-            headline=True,
-        )
-    ]
-
-
-def _inverse(content: dict[str, Any], voxel_mm: float, unit: LengthUnit) -> Figure | None:
+def _displacement(content: dict[str, Any], voxel_mm: float, unit: LengthUnit) -> Iterator[Figure]:
+    if (lengths := content.get("displacement_mm")) is not None:
+        after = f"{unit.number(lengths['mean'], 1)} / {unit.number(lengths['max'], 1)} {unit.name}"
+        text = "Length of the nonlinear displacement (the affine part apart). Is it plausible for this anatomy?"
+        yield Figure("Displacement, mean / max", "", after, text, hint="without the affine part", headline=True)
     most, largest = content.get("inverse_residual_p99_mm"), content.get("inverse_residual_mm")
-    if most is None or largest is None:
-        return None
-    fine = most <= 0.1 * voxel_mm
-    return Figure(
-        "Inverse, error at 99 % / largest",
-        "",
-        f"{most / unit.mm:.2g} / {largest / unit.mm:.2g} {unit.name}",
-        "How far voxel centers of the fixed image land from themselves after the transform and its inverse; below a tenth of a "
-        f"voxel ({unit.words(0.1 * voxel_mm)}) at 99 % of them is good.",
-        "good" if fine else "caution",
-        "" if fine else "above a tenth of a voxel",
-    )
+    if most is not None and largest is not None:
+        after = f"{most / unit.mm:.2g} / {largest / unit.mm:.2g} {unit.name}"
+        text = (
+            "How far voxel centers of the fixed image land from themselves after the transform and its inverse; below a tenth of "
+            f"a voxel ({unit.words(0.1 * voxel_mm)}) at 99 % of them is good."
+        )
+        level, hint = ("good", "") if most <= 0.1 * voxel_mm else ("caution", "above a tenth of a voxel")
+        yield Figure("Inverse, error at 99 % / largest", "", after, text, level, hint)
 
 
-def _cost(content: dict[str, Any]) -> list[Figure]:
-    lines, memory = [], content.get("peak_memory_mb")
+def _cost(content: dict[str, Any]) -> Iterator[Figure]:
     if content.get("seconds") is not None:
-        lines.append(Figure("Time", "", f"{content['seconds']:.1f} s", f"Wall time of the registration on {content['device']}."))
-    if memory is not None:
-        lines.append(Figure("Peak memory", "", f"{memory:.0f} MB", "Largest memory of the process."))
-    return lines
+        yield Figure("Time", "", f"{content['seconds']:.1f} s", f"Wall time of the registration on {content['device']}.")
+    if content.get("peak_memory_mb") is not None:
+        yield Figure("Peak memory", "", f"{content['peak_memory_mb']:.0f} MB", "Largest memory of the process.")
