@@ -151,6 +151,29 @@ def test_the_floor_of_the_weight_is_shown_where_the_prior_has_one(parameters) ->
         assert (ui.lambdaFloorSlider.isHidden(), ui.lambdaFloorSliderLabel.isHidden()) == (hidden, hidden), prior
 
 
+OF_OLD_SCENES = {
+    "model": "tiny-hyper", "preset": "chest-ct", "prior": "gaussian", "lambdaMax": 3.25, "alphaPrime": 0.07, "lambdaMean": 1.5,
+    "sigmaPrime": 0.2, "eta": 0.6, "uniformLambda": 0.25, "updateLive": True, "refineSteps": 12, "wantVolume": False,
+    "wantLambda": False, "wantJacobian": False, "wantMagnitude": True, "composite": False, "applyInverse": True,
+    "applyHarden": True, "similarity": "mse", "lnccWindow": 5, "affine": "rigid", "globalSearch": "off", "iterations": "1 2 3 4",
+    "lambdaFloor": 0.05, "lambdaPooling": 3, "learningRate": 0.2, "tolerance": 0.001, "workingSpacing": 2.5, "maxVoxels": 1000000,
+    "intensity": "ct", "seed": 7, "threads": 2, "precision": "float64", "networkPrecision": "bf16",
+}  # fmt: skip
+"""Parameters, and values as texts, that scenes of the first version hold."""
+
+
+def test_a_scene_of_the_first_version_is_read_as_it_was_saved(scene, parameters) -> None:
+    from SpatialRegularizationGui.parameters import PanelParameters
+
+    node = scene.add("vtkMRMLScriptedModuleNode")
+    for name, value in OF_OLD_SCENES.items():
+        node.SetParameter(name, str(value))
+    found = PanelParameters(node)
+    assert {name: getattr(found, name) for name in OF_OLD_SCENES} == OF_OLD_SCENES
+    new = {name for name in found.allParameters if name not in OF_OLD_SCENES and found.default(name).value is not None}
+    assert {name: getattr(found, name) for name in new} == {"mindRadius": 1, "mindDilation": 2}, "what it lacks has its default"
+
+
 def test_every_preset_written_to_the_panel_and_read_back_differs_in_nothing(parameters) -> None:
     from SpatialRegularizationGui.parameters import SETTINGS, settings_of, write_settings
 

@@ -1,4 +1,4 @@
-"""Make the controls of settings from their declarations: kind, name, label, tool tip, step and unit; nothing is named here twice.
+"""Make the controls of settings from their declarations: kind of widget, label, tool tip, step and unit.
 
     live (of a prior) ─▶ slider in Regularization      choices ─▶ list      whole number, number ─▶ spin box
     all others ─▶ Advanced, in the order of the declarations                share from 0 to 1 ─▶ slider

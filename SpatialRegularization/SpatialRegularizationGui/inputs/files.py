@@ -30,7 +30,7 @@ class TemporaryFolders:
 
     def make(self) -> Path:
         """A new folder."""
-        folder = Path(tempfile.mkdtemp(prefix="spatialreg-job-", dir=self._parent()))
+        folder = Path(tempfile.mkdtemp(prefix="spatialreg-files-", dir=self._parent()))
         self._open.append(folder)
         return folder
 

@@ -137,7 +137,7 @@ def test_a_preview_answers_sliders_without_a_model_and_can_be_saved(
     assert saved["settings"]["lambda_max"] == 0.3
     refused = talk.ask({"predict": {"eta": 1.0}})
     assert (refused["kind"], refused["event"]) == ("input", "error")
-    assert "the beta prior takes alpha_prime, lambda_max" in refused["message"]
+    assert "the beta prior takes lambda_max, alpha_prime" in refused["message"]
 
 
 def test_a_registration_is_cancelled_in_the_middle_and_the_loaded_pair_stays(talk: Conversation, folder: Path) -> None:

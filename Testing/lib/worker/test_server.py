@@ -19,7 +19,7 @@ from SpatialRegularizationLib.worker.arrays import SLOTS, ArrayFiles
 from SpatialRegularizationLib.worker.protocol import KEYS, LONGEST, MessageError, parse_request
 from SpatialRegularizationLib.worker.server import Worker
 
-REPOSITORY = Path(__file__).resolve().parent.parent
+REPOSITORY = Path(__file__).resolve().parents[3]
 
 
 def load(folder: Path, /, **more: Any) -> dict[str, Any]:
