@@ -71,7 +71,10 @@ def identity_of(ranges: Mapping[str, Range], about: Mapping[str, Any]) -> dict[s
 
 
 def first_difference(stored: Mapping[str, Any] | None, ours: Mapping[str, Any]) -> str:
-    """A clause that says how the stored search is another one, or "" where it is the same."""
+    """A clause that says how the stored search is another one, or "" where it is the same.
+
+    Under "settings." stand all that the program knew: one that only one of both has did not exist in the other's version.
+    """
     if stored is None:
         return "was made by another program"
     theirs, wanted = stored["ranges"], ours["ranges"]
@@ -82,7 +85,8 @@ def first_difference(stored: Mapping[str, Any] | None, ours: Mapping[str, Any]) 
             return f"tunes {name} from {_span(theirs[name])}, and this run asks for {_span(wanted[name])}"
     for key in sorted({*stored["about"], *ours["about"]}):
         a, b = stored["about"].get(key), ours["about"].get(key)
-        if a != b:
+        new = key.startswith("settings.") and not (key in stored["about"] and key in ours["about"])
+        if a != b and not new:
             return f"was made with {key} {_shown(a)}, and this run has {_shown(b)}"
     return ""
 

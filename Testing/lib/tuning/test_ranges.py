@@ -81,6 +81,9 @@ def test_two_identities_differ_in_words() -> None:
     assert first_difference(a, identity_of(ranges, {"epochs": 3, "model": {"prior": {"kind": "beta"}, "system": "tm-spr"}})) == ""
     b = identity_of(ranges, {"model": {"system": "voxelmorph"}, "epochs": 3})
     assert first_difference(a, b) == "was made with model.prior.kind 'beta', and this run has none"
+    older = identity_of(ranges, {"settings": {"lncc_window": 9}})
+    assert first_difference(older, identity_of(ranges, {"settings": {"lncc_window": 9, "of_a_later_version": 1}})) == ""
+    assert "with settings.lncc_window 9" in first_difference(older, identity_of(ranges, {"settings": {"lncc_window": 7}}))
     assert "tunes lambda_max from 0 to 1, and this run asks for 0 to 2" in first_difference(
         a, identity_of({"lambda_max": Range(0, 2)}, {})
     )
