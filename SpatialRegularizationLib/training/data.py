@@ -59,8 +59,8 @@ def load_data(settings: TrainingSettings, *, tell: Callable[[str], None] = lambd
     tell(f"Checking {len(training)} training and {len(validation)} validation images")
     problems = missing_files(entries) + _missing_labels(settings, training) + _missing_images(settings, training, validation)
     present = [entry for entry in entries if entry.files and all(path.exists() for path in entry.files.values())]
-    lattice = _lattice(settings, present, len(entries), problems)
-    preparation = Preparation(lattice, settings.intensity)
+    trained = _training_grid(settings, present, len(entries), problems)
+    preparation = Preparation(trained, settings.intensity)
     cache = ImageCache(settings.cache or Path(settings.out) / "cache", preparation)
     prepared, unusable = _each(present, cache.get)
     _refuse(problems + unusable, len(entries))
@@ -74,8 +74,8 @@ def load_data(settings: TrainingSettings, *, tell: Callable[[str], None] = lambd
 
 def _without_lists(settings: TrainingSettings) -> Data:
     """For random shapes: there is nothing to read."""
-    lattice = TrainingGrid(settings.shape, settings.spacing_mm, settings.orientation or "")
-    return Data((), (), Preparation(lattice, settings.intensity), tuple(range(1, 1 + settings.synthesis.shapes)))
+    trained = TrainingGrid(settings.shape, settings.spacing_mm, settings.orientation or "")
+    return Data((), (), Preparation(trained, settings.intensity), tuple(range(1, 1 + settings.synthesis.shapes)))
 
 
 def _refuse_unlisted(settings: TrainingSettings, maps: Sequence[Prepared]) -> None:
@@ -133,8 +133,8 @@ def _missing_images(settings: TrainingSettings, training: Sequence[ListedImage],
     ]
 
 
-def _lattice(settings: TrainingSettings, entries: Sequence[ListedImage], images: int, problems: list[str]) -> TrainingGrid:
-    """The asked-for lattice; what was not asked for follows from the images that can be read."""
+def _training_grid(settings: TrainingSettings, entries: Sequence[ListedImage], images: int, problems: list[str]) -> TrainingGrid:
+    """The asked-for trained; what was not asked for follows from the images that can be read."""
     grids, unreadable = _each(entries, lambda entry: read_grid(entry.main))
     if not grids:
         _refuse(problems + unreadable, images)

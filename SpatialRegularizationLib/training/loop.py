@@ -69,7 +69,7 @@ def train(
             stack.enter_context(claimed(settings.out))
         data = load_together(settings, team, tell=lambda stage: listener(Progress(stage, 0.0, 0.0)))
         torch.manual_seed(stream_seed(settings.seed, "parameters"))
-        model = build_model({"image_shape": list(data.preparation.lattice.shape), **settings.model}).to(team.device)
+        model = build_model({"image_shape": list(data.preparation.training_grid.shape), **settings.model}).to(team.device)
         if settings.start is not None and not (resume and (Path(settings.out) / LAST).is_file()):
             start_from(model, settings.start)
         model.use_checkpointing(settings.checkpointing)

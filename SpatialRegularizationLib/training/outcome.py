@@ -48,13 +48,13 @@ def write_best(
     Raises:
         OSError: it cannot be written; the previous files are untouched.
     """
-    lattice = preparation.lattice
+    trained = preparation.training_grid
     kept = {name: figures[name] for name in ("epoch", *FIGURES) if name in figures}
     card = ModelCard(
         name=settings.name or default_name(folder),
-        shape=lattice.shape,
-        spacing_mm=lattice.spacing_mm,
-        orientation=lattice.orientation,
+        shape=trained.shape,
+        spacing_mm=trained.spacing_mm,
+        orientation=trained.orientation,
         intensity=preparation.intensity,
         purpose=settings.purpose,
         source=f"own training, {settings.pairs} pairs{_synthesized(settings)}, seed {settings.seed}",

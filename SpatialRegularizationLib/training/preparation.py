@@ -39,11 +39,11 @@ class Preparation:
     """How images are prepared.
 
     Args:
-        lattice: of the network; every image is brought onto it, its field of view in the middle.
+        training_grid: of the network; every image is brought onto it, its field of view in the middle.
         intensity: as in `RegistrationSettings`.
     """
 
-    lattice: TrainingGrid
+    training_grid: TrainingGrid
     intensity: str = "percentile"
 
 
@@ -97,7 +97,7 @@ class ImageCache:
         return self._open(entry, key, json.loads(about.read_text(encoding="utf-8")))
 
     def _key(self, entry: ListedImage) -> str:
-        content = hashlib.sha256(json.dumps([VERSION, asdict(self.preparation)]).encode())
+        content = hashlib.sha256(json.dumps([VERSION, {"lattice": asdict(self.preparation.training_grid), "intensity": self.preparation.intensity}]).encode())
         for column, path in entry.files.items():
             content.update(column.encode())
             for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
@@ -142,7 +142,7 @@ def _prepared(entry: ListedImage, preparation: Preparation) -> tuple[dict[str, n
     image, mask, _ = usable_image(volume, mask, "label map" if entry.image is None else "image")
     if entry.image is not None:
         image = prepare_intensity(image, preparation.intensity)
-    grid = _lattice_over(image, preparation.lattice)
+    grid = _laid_over(image, preparation.training_grid)
     arrays = {"image": regrid(image.data[None], image.grid, grid)[0].contiguous().numpy()}
     values: list[int] = []
     if labels is not None:
@@ -164,17 +164,17 @@ def _landmarks(positions: np.ndarray, about: dict) -> Landmarks:
     return Landmarks(np.asarray(positions), **{name: tuple(v) if isinstance(v, list) else v for name, v in about.items()})
 
 
-def _lattice_over(image: Volume, lattice: TrainingGrid) -> Grid:
+def _laid_over(image: Volume, trained: TrainingGrid) -> Grid:
     """The common lattice, laid over an image as it is laid over a fixed image at prediction."""
     problem = (
-        f"it does not fit a lattice of {_times(lattice.shape)} voxels of {_times(lattice.spacing_mm)} mm (axes "
-        f"{lattice.orientation}): set another shape or spacing_mm, crop it, or leave it out"
+        f"it does not fit a lattice of {_times(trained.shape)} voxels of {_times(trained.spacing_mm)} mm (axes "
+        f"{trained.orientation}): set another shape or spacing_mm, crop it, or leave it out"
     )
     try:
-        grid, _ = model_grid(image, lattice)
+        grid, _ = model_grid(image, trained)
     except ValueError as error:
         raise ValueError(problem) from error
-    if grid.shape != lattice.shape:
+    if grid.shape != trained.shape:
         raise ValueError(problem)
     return grid
 

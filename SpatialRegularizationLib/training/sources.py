@@ -78,7 +78,7 @@ class SynthesizedPairs(PairSource):
 
     def __init__(self, settings: TrainingSettings, data: Data) -> None:
         self._settings, self._data = settings, data
-        self._lattice = data.preparation.lattice
+        self._grid = data.preparation.training_grid
         self._maps: PairOrder | None = None
         self._atlas = None
         if settings.synthesis.source == "labels":
@@ -88,7 +88,7 @@ class SynthesizedPairs(PairSource):
         self._synthesizes_validation = validates_synthesized(settings, [image.entry for image in data.validation])
         maps = (*data.training, *(data.validation if self._synthesizes_validation else ()))
         labels = {value for image in maps for value in image.label_values} | set(data.label_values)
-        self._synthesizer = Synthesizer(settings.synthesis, self._lattice, sorted(labels))
+        self._synthesizer = Synthesizer(settings.synthesis, self._grid, sorted(labels))
 
     def batch(self, epoch: int, places: Sequence[int], device: torch.device) -> Batch:
         pairs, names = [], []
@@ -118,7 +118,7 @@ class SynthesizedPairs(PairSource):
     def _pair(self, maps: tuple[Prepared, Prepared] | None, draws: Draws) -> SynthesizedPair:
         if maps is None:
             synthesis = self._settings.synthesis
-            moving = fixed = random_shapes(self._lattice.shape, synthesis.shapes, synthesis.shape_scale, draws)
+            moving = fixed = random_shapes(self._grid.shape, synthesis.shapes, synthesis.shape_scale, draws)
         else:
             moving, fixed = (_labels(image, draws.device) for image in maps)
         return self._synthesizer.pair(moving, fixed, draws)
@@ -127,7 +127,7 @@ class SynthesizedPairs(PairSource):
         """A pair of the validation, made on the CPU: the same on every machine and device."""
         pair = self._pair(maps, Draws(torch.device("cpu"), self._settings.seed, "synthesis", "validation", number))
         names = ("shapes", "shapes") if maps is None else [image.entry.name for image in maps]
-        grid = plain_grid(self._lattice)
+        grid = plain_grid(self._grid)
         grids = (grid, grid) if maps is None else [image.grid for image in maps]
         return tuple(
             _held(f"{name} ({number + 1})", grid, image, labels)

@@ -37,7 +37,7 @@ class Stepper:
         self, model: RegistrationModel, data: Data, source: PairSource, settings: TrainingSettings, team: Workers
     ) -> None:
         self.model, self.source, self.settings, self.team = model, source, settings, team
-        self.orientation = data.preparation.lattice.orientation
+        self.orientation = data.preparation.training_grid.orientation
         self.average = MovingAverage(model, settings.ema_decay) if settings.ema_decay else None
         self.network = team.wrap(model)
         self.energy_of = EnergyOf(model, self.network, settings)

@@ -45,18 +45,18 @@ class SynthesizedPair:
 
 
 class Synthesizer:
-    """Makes pairs from label maps on one lattice.
+    """Makes pairs from label maps on one grid.
 
     Args:
         settings: of the synthesis.
-        lattice: of the maps and of the images.
+        trained: of the maps and of the images.
         labels: all labels that occur in the maps.
 
     Raises:
         ValueError: labels that the anatomy does not list.
     """
 
-    def __init__(self, settings: SynthesisSettings, lattice: TrainingGrid, labels: Sequence[int]) -> None:
+    def __init__(self, settings: SynthesisSettings, trained: TrainingGrid, labels: Sequence[int]) -> None:
         anatomy = settings.anatomy
         unlisted = [] if anatomy is None else anatomy.unlisted(labels)
         if unlisted:
@@ -66,8 +66,8 @@ class Synthesizer:
                 "from the maps."
             )
         self.settings = settings
-        self.spacing = lattice.spacing_mm
-        self.grid = plain_grid(lattice)
+        self.spacing = trained.spacing_mm
+        self.grid = plain_grid(trained)
         self.table = LabelTable.of(tuple(labels), anatomy)
 
     def pair(self, moving: Tensor, fixed: Tensor, draws: Draws) -> SynthesizedPair:
@@ -105,6 +105,6 @@ class Synthesizer:
         return prepare_intensity(Volume(image[0], self.grid), INTENSITY).data[None]
 
 
-def plain_grid(lattice: TrainingGrid) -> Grid:
+def plain_grid(trained: TrainingGrid) -> Grid:
     """The lattice along the patient's axes at the origin, for images that are of nobody."""
-    return Grid(lattice.shape, lattice.spacing_mm, (0.0, 0.0, 0.0), ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)))
+    return Grid(trained.shape, trained.spacing_mm, (0.0, 0.0, 0.0), ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)))

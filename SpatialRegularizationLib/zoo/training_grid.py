@@ -1,7 +1,7 @@
 """Lay the grid of a network's training over the fixed image: its orientation, spacing and size; refuse what cannot fit.
 
 A network knows voxels only. Brought to another orientation, scale or field of view than it was trained on, it answers
-without complaint and wrongly; so the lattice is made to fit, and what cannot be made to fit is refused with the reason.
+without complaint and wrongly; so the grid is made to fit, and what cannot be made to fit is refused with the reason.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class TrainingGrid:
             )
 
 
-def model_grid(fixed: Volume, lattice: TrainingGrid) -> tuple[Grid, tuple[str, ...]]:
+def model_grid(fixed: Volume, trained: TrainingGrid) -> tuple[Grid, tuple[str, ...]]:
     """The lattice for a network, and what to say about it.
 
     Spacing is the training's. An axis shorter than the training's is padded to its size at both ends; a longer one is cut
@@ -60,22 +60,22 @@ def model_grid(fixed: Volume, lattice: TrainingGrid) -> tuple[Grid, tuple[str, .
 
     Args:
         fixed: the fixed image, intensities prepared, (1, i, j, k).
-        lattice: the training's.
+        trained: where the images of the training lay.
 
     Raises:
         ValueError: voxels too coarse, the anatomy too large, or the field of view too small for this model.
     """
-    turned, notes = _turned(fixed.grid, lattice.orientation)
-    _check_spacing(fixed.grid, turned, lattice)
+    turned, notes = _turned(fixed.grid, trained.orientation)
+    _check_spacing(fixed.grid, turned, trained)
     content = _content(fixed, turned)
-    ratio = np.array(lattice.spacing_mm) / np.array(turned.spacing)
+    ratio = np.array(trained.spacing_mm) / np.array(turned.spacing)
     starts, shape = [], []
     for axis in range(3):
-        start, count = _window(turned, lattice, axis, content[axis])
+        start, count = _window(turned, trained, axis, content[axis])
         starts.append(start)
         shape.append(count)
     origin = turned.index_to_point(np.array(starts) * ratio)
-    grid = Grid(tuple(shape), lattice.spacing_mm, tuple(origin), turned.direction)
+    grid = Grid(tuple(shape), trained.spacing_mm, tuple(origin), turned.direction)
     return grid, (*notes, f"The network saw {grid.describe()}, axes {letters_of(grid)}.")
 
 
@@ -124,18 +124,18 @@ def _upright(grid: Grid, turned: Grid, exact: np.ndarray) -> Grid:
     return Grid(shape, turned.spacing, tuple(exact @ low), tuple(map(tuple, exact)))
 
 
-def _check_spacing(fixed: Grid, turned: Grid, lattice: TrainingGrid) -> None:
-    ratios = np.array(turned.spacing) / np.array(lattice.spacing_mm)
+def _check_spacing(fixed: Grid, turned: Grid, trained: TrainingGrid) -> None:
+    ratios = np.array(turned.spacing) / np.array(trained.spacing_mm)
     if ratios.max() > COARSEST:
         raise ValueError(
             f"The fixed image has voxels of {_lengths(fixed.spacing)} mm, more than {COARSEST:g} times those of "
-            f"{_lengths(lattice.spacing_mm)} mm (axes {lattice.orientation or 'as stored'}) that this model was trained on: use "
+            f"{_lengths(trained.spacing_mm)} mm (axes {trained.orientation or 'as stored'}) that this model was trained on: use "
             "an image of thinner slices, another model, or register without one."
         )
 
 
 def _content(fixed: Volume, turned: Grid) -> list[tuple[float, float]]:
-    """First and last index of the anatomy along each axis of the turned lattice."""
+    """First and last index of the anatomy along each axis of the turned grid."""
     data = fixed.data[0]
     low, high = (float(v) for v in data.aminmax())
     inside = data > low + CONTENT * (high - low)
@@ -149,18 +149,18 @@ def _content(fixed: Volume, turned: Grid) -> list[tuple[float, float]]:
     return list(zip(index.min(0).tolist(), index.max(0).tolist(), strict=True))
 
 
-def _window(turned: Grid, lattice: TrainingGrid, axis: int, content: tuple[float, float]) -> tuple[int, int]:
+def _window(turned: Grid, trained: TrainingGrid, axis: int, content: tuple[float, float]) -> tuple[int, int]:
     """First voxel (in the training's voxels, from the first of the turned lattice) and number of voxels along an axis."""
-    ratio = turned.spacing[axis] / lattice.spacing_mm[axis]
-    trained = lattice.shape[axis]
+    ratio = turned.spacing[axis] / trained.spacing_mm[axis]
+    size = trained.shape[axis]
     field = (turned.shape[axis] - 1) * ratio + 1
     first, last = (end * ratio for end in content)
     needed = last - first + 1
-    if field < SMALLEST * trained:
-        raise _misfit(turned, lattice, axis, "shows only", field)
-    if needed > LARGEST * trained:
-        raise _misfit(turned, lattice, axis, "holds anatomy over", needed)
-    count = trained if max(needed, min(field, trained)) <= trained else math.ceil(needed)
+    if field < SMALLEST * size:
+        raise _misfit(turned, trained, axis, "shows only", field)
+    if needed > LARGEST * size:
+        raise _misfit(turned, trained, axis, "holds anatomy over", needed)
+    count = size if max(needed, min(field, size)) <= size else math.ceil(needed)
     whole = math.floor(field + 1e-6)
     if whole <= count:
         return -((count - whole) // 2), count
@@ -168,12 +168,12 @@ def _window(turned: Grid, lattice: TrainingGrid, axis: int, content: tuple[float
     return min(max(start, 0), whole - count), count
 
 
-def _misfit(turned: Grid, lattice: TrainingGrid, axis: int, verb: str, voxels: float) -> ValueError:
+def _misfit(turned: Grid, trained: TrainingGrid, axis: int, verb: str, voxels: float) -> ValueError:
     letters = letters_of(turned)
-    trained = lattice.shape[axis] * lattice.spacing_mm[axis]
+    seen = trained.shape[axis] * trained.spacing_mm[axis]
     return ValueError(
-        f"The fixed image {verb} {voxels * lattice.spacing_mm[axis]:.0f} mm along its {letters[axis]} axis, and this model was "
-        f"trained on fields of view of {trained:.0f} mm there: crop or extend the image to that anatomy, choose another model, "
+        f"The fixed image {verb} {voxels * trained.spacing_mm[axis]:.0f} mm along its {letters[axis]} axis, and this model was "
+        f"trained on fields of view of {seen:.0f} mm there: crop or extend the image to that anatomy, choose another model, "
         "or register without one."
     )
 

@@ -61,8 +61,8 @@ def test_images_of_different_size_are_padded_to_a_common_multiple_around_their_m
     chosen = settings(tmp_path, multiple=8, validation=None)
     write_person(tmp_path, 3, grid_of((13, 17, 16)))
     data = load_data(chosen)
-    assert data.preparation.lattice.shape == (16, 24, 16)
-    assert data.preparation.lattice.spacing_mm == (1.0, 1.0, 1.0)
+    assert data.preparation.training_grid.shape == (16, 24, 16)
+    assert data.preparation.training_grid.spacing_mm == (1.0, 1.0, 1.0)
     odd = data.training[3]
     image, labels = person(3, grid_of((13, 17, 16)))
     expected = prepare_intensity(image, "percentile").data[0]
