@@ -134,7 +134,7 @@ def _missing_images(settings: TrainingSettings, training: Sequence[ListedImage],
 
 
 def _training_grid(settings: TrainingSettings, entries: Sequence[ListedImage], images: int, problems: list[str]) -> TrainingGrid:
-    """The asked-for trained; what was not asked for follows from the images that can be read."""
+    """The asked-for grid; what was not asked for follows from the images that can be read."""
     grids, unreadable = _each(entries, lambda entry: read_grid(entry.main))
     if not grids:
         _refuse(problems + unreadable, images)

@@ -97,7 +97,8 @@ class ImageCache:
         return self._open(entry, key, json.loads(about.read_text(encoding="utf-8")))
 
     def _key(self, entry: ListedImage) -> str:
-        content = hashlib.sha256(json.dumps([VERSION, {"lattice": asdict(self.preparation.training_grid), "intensity": self.preparation.intensity}]).encode())
+        how = {"lattice": asdict(self.preparation.training_grid), "intensity": self.preparation.intensity}
+        content = hashlib.sha256(json.dumps([VERSION, how]).encode())
         for column, path in entry.files.items():
             content.update(column.encode())
             for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
@@ -167,7 +168,7 @@ def _landmarks(positions: np.ndarray, about: dict) -> Landmarks:
 def _laid_over(image: Volume, trained: TrainingGrid) -> Grid:
     """The common lattice, laid over an image as it is laid over a fixed image at prediction."""
     problem = (
-        f"it does not fit a lattice of {_times(trained.shape)} voxels of {_times(trained.spacing_mm)} mm (axes "
+        f"it does not fit a grid of {_times(trained.shape)} voxels of {_times(trained.spacing_mm)} mm (axes "
         f"{trained.orientation}): set another shape or spacing_mm, crop it, or leave it out"
     )
     try:

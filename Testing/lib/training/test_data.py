@@ -115,7 +115,7 @@ def test_prepared_images_are_memory_maps(tmp_path: Path) -> None:
 
 
 def test_an_anatomy_larger_than_the_asked_for_shape_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"person0: it does not fit a lattice of 8 x 16 x 16 voxels of 1 x 1 x 1 mm"):
+    with pytest.raises(ValueError, match=r"person0: it does not fit a grid of 8 x 16 x 16 voxels of 1 x 1 x 1 mm"):
         load_data(settings(tmp_path, shape=[8, 16, 16], validation=None))
 
 
