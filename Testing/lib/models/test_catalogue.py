@@ -11,7 +11,9 @@ from SpatialRegularizationLib.models.catalogue import SIZES, SYSTEMS, build_mode
 
 SWIN = {"channels": 4, "patch": 2, "depths": [1, 1, 1], "heads": [2, 2, 2], "window": [1, 1, 1], "time_steps": 2}
 UNET = {"kind": "unet", "encoder": [4, 4, 4], "decoder": [4, 4], "final": []}
-BACKBONES = {system: UNET if system in ("voxelmorph", "hypermorph") else SWIN for system in SYSTEMS}
+with torch.device("meta"):
+    KINDS = {system: describe(build_model({"system": system}))["backbone"]["kind"] for system in SYSTEMS}
+BACKBONES = {system: UNET if kind == "unet" else SWIN for system, kind in KINDS.items()}
 
 
 @pytest.mark.parametrize("system", SYSTEMS)
