@@ -15,7 +15,9 @@ GUI = REPOSITORY / "SpatialRegularization" / "SpatialRegularizationGui"
 ROOMS = [f"{path.parent.name}.{path.stem}" for path in sorted(GUI.glob("*/*.py")) if path.parent.name in ("scene", "run")]
 LOGIC = (*(name for name in ROOMS if name != "run.run_section"), "inputs.files", "inputs.request", "inputs.samples", "logic")
 """Everything that works without a panel."""
-HEAVY = ("torch", "nibabel", "SimpleITK", "safetensors", "optuna", "tensorboard", "sklearn", "yaml", "scipy", "matplotlib")
+HEAVY = (
+    "torch", "jinja2", "nibabel", "SimpleITK", "safetensors", "optuna", "tensorboard", "sklearn", "yaml", "scipy", "matplotlib",
+)  # fmt: skip
 
 PROGRAM = """
     import importlib, importlib.machinery, json, subprocess, sys

@@ -33,7 +33,7 @@ MAY_USE_QT = {
     "widget.py",
 }
 """Logic, scene and what is shown where are free of widgets, so that the console and tests run without them."""
-HEAVY = {"torch", "scipy", "nibabel", "safetensors", "matplotlib", "optuna", "requests"}
+HEAVY = {"torch", "jinja2", "scipy", "nibabel", "safetensors", "matplotlib", "optuna", "requests"}
 LIGHT = {
     "SpatialRegularizationLib.declaration",
     "SpatialRegularizationLib.report.pixels",

@@ -374,7 +374,7 @@ def test_the_form_and_the_parameters_import_no_heavy_package() -> None:
 import sys
 class Forbid:
     def find_spec(self, name, path=None, target=None):
-        if name.split('.')[0] in ('torch', 'scipy', 'nibabel', 'safetensors', 'requests'):
+        if name.split('.')[0] in ('torch', 'jinja2', 'scipy', 'nibabel', 'safetensors', 'requests'):
             raise ImportError(name)
 sys.meta_path.insert(0, Forbid())
 sys.path[:0] = [{module!r}, {tests!r}, {root!r}]

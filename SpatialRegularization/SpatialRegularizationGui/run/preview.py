@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,23 +33,17 @@ STEERED = tuple(name for name, rules in RULES.items() if rules.get("live"))
 """Settings that a preview without a model takes with every update; which of them, its prior decides."""
 
 
-@dataclass
 class Debounce:
-    """When a slider is answered: at its first move, when it rests for `pause`, and every `longest` while it moves.
+    """When a slider is answered: at its first move, when it rests for `PAUSE`, and every `LONGEST_PAUSE` while it moves.
 
     The newest value counts, those before it are dropped.
 
     Args:
         now: the clock, s.
-        pause, longest: s.
     """
 
-    now: Callable[[], float]
-    pause: float = PAUSE
-    longest: float = LONGEST_PAUSE
-
-    def __post_init__(self) -> None:
-        self.dropped = 0
+    def __init__(self, now: Callable[[], float]) -> None:
+        self.now, self.dropped = now, 0
         self._value: Any = None
         self._changed = self._since = float("-inf")
         self._first = False
@@ -64,7 +58,7 @@ class Debounce:
         before, self._changed = self._changed, self.now()
         if self._value is None:
             self._since = self._changed
-            self._first = self._changed - before >= self.pause
+            self._first = self._changed - before >= PAUSE
         else:
             self.dropped += 1
         self._value = value
@@ -72,7 +66,7 @@ class Debounce:
     def due(self) -> Any:
         """The value that is to be answered now, once; None where there is none yet."""
         now = self.now()
-        rests, late = now - self._changed >= self.pause, now - self._since >= self.longest
+        rests, late = now - self._changed >= PAUSE, now - self._since >= LONGEST_PAUSE
         if self._value is None or not (self._first or rests or late):
             return None
         value, self._value = self._value, None
