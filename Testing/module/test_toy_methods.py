@@ -35,7 +35,7 @@ class ToyPrior(priors.BetaPrior.__base__):
 
 @dataclass(frozen=True)
 class ToySimilarity(similarity.Mse.__base__):
-    name, summary, prefix = "toy", "a similarity of a test", "toy_"
+    name, summary, prefix, title, good = "toy", "a similarity of a test", "toy_", "Toy", "0 is perfect."
     reach: int = integer(3, 1, 9, "voxels", "how far the toy looks")
     def __call__(self, warped, fixed, mask=None): return (warped - fixed).square().mean()
 
