@@ -71,6 +71,7 @@ class ConditionalTmSpr(NetworkModel):
         self.hyperparameters = (Hyperparameter("eta", 0.0, settings.largest_eta, settings.default_eta),)
 
     def lambda_scale(self, condition: Tensor | None) -> float:
+        """See the base: the fixed λ."""
         return self.settings.lambda_max
 
     def objective(self, condition: Tensor | None = None) -> Objective:

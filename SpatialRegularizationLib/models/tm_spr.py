@@ -67,6 +67,7 @@ class TmSpr(NetworkModel):
         self.settings = settings
 
     def lambda_scale(self, condition: Tensor | None) -> float:
+        """See the base: λmax or λmean."""
         return self.settings.prior.reference
 
     def objective(self, condition: Tensor | None = None) -> Objective:
