@@ -1,7 +1,8 @@
-"""The extension's package: lists against the tree, the index entry, and an installation with a double of Slicer's CMake."""
+"""The extension's package: what is installed, the index entry, and an installation with a double of Slicer's CMake."""
 
 from __future__ import annotations
 
+import fnmatch
 import importlib.util
 import json
 import os
@@ -32,7 +33,7 @@ def _script(name: str) -> ModuleType:
     return module
 
 
-cmake_lists, icon = _script("cmake_lists"), _script("icon")
+icon = _script("icon")
 
 
 def top() -> dict[str, str]:
@@ -52,28 +53,20 @@ def entry() -> dict:
     return json.loads((REPOSITORY / "SpatialRegularization.json").read_text(encoding="utf-8"))
 
 
+def files_of(part: str) -> list[str]:
+    """What a folder of the extension holds, caches and build files apart, as paths relative to it."""
+    folder = REPOSITORY / part
+    files = [path.relative_to(folder) for path in sorted(folder.rglob("*")) if path.is_file()]
+    return [path.as_posix() for path in files if "__pycache__" not in path.parts and path.name != "CMakeLists.txt"]
+
+
 @pytest.mark.parametrize("part", PARTS)
-def test_the_lists_name_every_script_and_resource_of_the_tree(part: str) -> None:
-    listed = cmake_lists.listed_in((REPOSITORY / part / "CMakeLists.txt").read_text(encoding="utf-8"))
-    assert listed == cmake_lists.files_of(REPOSITORY / part), "run: python scripts/cmake_lists.py"
-    assert listed.scripts
-
-
-def test_a_file_that_was_added_is_seen_written_and_then_listed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for part in PARTS:
-        (tmp_path / part).mkdir()
-        shutil.copy(REPOSITORY / part / "CMakeLists.txt", tmp_path / part)
-    (tmp_path / PARTS[0] / "new.py").write_text("")
-    (tmp_path / PARTS[0] / "new.ui").write_text("")
-    assert cmake_lists.main(["--check"], tmp_path) == 1
-    assert "run python scripts/cmake_lists.py" in capsys.readouterr().out
-    assert cmake_lists.main([], tmp_path) == 0
-    assert cmake_lists.main(["--check"], tmp_path) == 0
-    listed = cmake_lists.listed_in((tmp_path / PARTS[0] / "CMakeLists.txt").read_text())
-    assert listed == cmake_lists.Files(("new.py",), ("new.ui",))
-    (tmp_path / PARTS[0] / "stray.exe").write_text("")
-    with pytest.raises(ValueError, match=r"stray\.exe"):
-        cmake_lists.main([], tmp_path)
+def test_every_file_of_the_tree_is_of_a_kind_that_is_installed(part: str) -> None:
+    text = (REPOSITORY / part / "CMakeLists.txt").read_text(encoding="utf-8")
+    patterns = re.findall(r'"((?:Resources/)?\*\.\w+)"', text)
+    left = [name for name in files_of(part) if not any(fnmatch.fnmatch(name, pattern) for pattern in patterns)]
+    assert left == [], f"{part}/CMakeLists.txt does not install these: add the ending, or move them"
+    assert "*.py" in patterns
 
 
 def test_only_the_module_lies_beside_the_module_and_resource_names_are_unique() -> None:
@@ -184,8 +177,7 @@ def test_library_panel_and_resources_land_where_slicer_looks_for_them(installed:
     ):
         assert (installed / name).is_file(), name
     for part, folder in ((PARTS[0], installed), (PARTS[1], installed / PARTS[1])):
-        files = cmake_lists.files_of(REPOSITORY / part)
-        missing = [name for name in (*files.scripts, *files.resources) if not (folder / name).is_file()]
+        missing = [name for name in files_of(part) if not (folder / name).is_file()]
         assert missing == [], part
 
 

@@ -31,7 +31,7 @@ def test_a_card_of_before_is_readable_and_carries_the_notice() -> None:
     [
         ("data", [{"name": "x", "license": "MIT"}], "The entry 'used_for' of its data 1 is missing"),
         ("data", {"name": "x"}, "a card's data must be a list"),
-        ("data", [{"name": "x", "licence": "MIT", "used_for": "y"}], "Unknown entry of its data 1 'licence'; did you mean license"),
+        ("data", [{"name": "x", "licence": "MIT", "used_for": ""}], "of its data 1 'licence'; did you mean license"),
         ("studies", ["good"], "its study 1 must be an object with name, pairs, methods"),
         ("studies", [{"name": "s", "pairs": 0, "methods": {}}], "study s: pairs must be a whole number from 1"),
         ("studies", [{"name": "s", "pairs": 1, "methods": {"m": {"dice": 0.5}}}], "each figure of m, got dice: 0.5"),
