@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -70,10 +71,10 @@ def help_text() -> str:
 
 
 def test_the_help_lists_a_new_method_and_its_parameter(help_text: str) -> None:
-    assert "--prior {beta,gaussian,uniform,toy}" in help_text
+    assert re.search(r"--prior \{beta,[\w,]*toy\}", help_text)
     assert "toy: a toy of the tests" in help_text
     assert "--stiffness X how stiff the toy is (0.25 to 8)" in help_text
-    assert "--similarity {lncc,mse,mind,absolute}" in help_text
+    assert re.search(r"--similarity \{lncc,[\w,]*absolute\}", help_text)
     assert "--absolute-power X power of the difference (1 to 2)" in help_text
 
 
