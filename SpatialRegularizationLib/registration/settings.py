@@ -73,7 +73,6 @@ class RegistrationSettings:
     intensity: str = choice(
         "percentile", ("percentile", "ct", "none"), "intensity preparation: robust percentiles, a CT window, or none"
     )
-    margin_mm: float = number(60.0, 0.0, 200.0, "mm", "how far beyond the fixed field of view anatomy of the moving image is kept")
     seed: int = integer(0, 0, 2**31 - 1, "", "seed of the random sampling; the same seed gives the same result")
     device: str = choice(
         "auto", ("auto", "cpu", "cuda", "mps"), "where to compute; auto takes a GPU when there is one"

@@ -426,12 +426,3 @@ def test_the_checklist_for_a_desktop_has_at_most_25_steps() -> None:
     steps = re.findall(r"^(\d+)\. ", qt_names.README.read_text(encoding="utf-8"), flags=re.MULTILINE)
     assert steps == [str(n) for n in range(1, len(steps) + 1)]
     assert 10 <= len(steps) <= 25
-
-
-def test_the_margin_has_a_control_with_its_unit_and_reaches_the_request(parameters) -> None:
-    from SpatialRegularizationGui.parameters import settings_of
-
-    assert _form(parameters).ui.marginSpinBox.suffix == " mm"
-    assert parameters.margin == 60.0
-    parameters.margin = 25.0
-    assert settings_of(parameters) == {"margin_mm": 25.0}
