@@ -68,11 +68,6 @@ _ALL = (
         replace(_SLIDING, lncc_window=9, global_search="auto", lambda_floor=0.02),
     ),
     Preset(
-        "prostate-mri",
-        "prostate MRI of one person: a rigid start, and a fine last velocity for the capsule",
-        RegistrationSettings(affine="rigid", global_search="off", levels=((4, 4, 60), (2, 2, 40), (1, 2, 20))),
-    ),
-    Preset(
         "multi-modal",
         "different modalities or contrasts (CT to MRI, T1 to T2): descriptors of the structure are compared, not intensities",
         RegistrationSettings(similarity="mind", lambda_max=0.8, alpha_prime=0.012, levels=((8, 8, 60), (4, 4, 50), (2, 4, 40))),

@@ -101,7 +101,3 @@ def test_settings_cannot_be_changed_afterwards() -> None:
 
 def test_the_names_are_those_of_the_fields() -> None:
     assert setting_names() == tuple(RegistrationSettings().to_dict())
-
-
-def test_the_prostate_of_one_person_starts_rigidly() -> None:
-    assert preset_settings("prostate-mri").affine == "rigid"
