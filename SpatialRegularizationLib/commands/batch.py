@@ -180,7 +180,7 @@ def _job(pair: ListedPair, options: argparse.Namespace) -> Job:
 def _finished(job: Job) -> Outcome | None:
     """A pair whose result is there, of the same files and settings."""
     earlier = read_report(job.out)
-    if earlier is None or earlier.get("job") != job.identity():
+    if earlier is None or not job.is_that_of(earlier.get("job")):
         return None
     return Outcome(job.name, "skipped", earlier, "finished before")
 

@@ -16,7 +16,7 @@ from ..io.volumes import read_volume
 from ..registration.choices import chosen_device
 from ..registration.presets import preset_settings
 from ..registration.register import register
-from ..registration.settings import RegistrationSettings, effect_of, setting_names
+from ..registration.settings import RULES, RegistrationSettings, effect_of, setting_names
 from ..report.result_folder import check_destination, claimed_folder
 from ..report.results import write_result
 from .console import Console, UsageError, silent_libraries
@@ -96,6 +96,22 @@ class Job:
             files["model"] = self.model.path
             model = {"model": self.model.values()}
         return model | {"settings": self.settings.to_dict(), "inputs": {name: stamp_of(path) for name, path in files.items()}}
+
+    def is_that_of(self, identity: Any) -> bool:
+        """Whether an earlier result was asked for in the same way, as its report.json holds it under "job"."""
+        return _in_effect(identity) == _in_effect(self.identity())
+
+
+def _in_effect(identity: Any) -> Any:
+    """An identity without settings that have no effect: those of methods that are not chosen, which versions may differ in."""
+    if not isinstance(identity, Mapping) or not isinstance(identity.get("settings"), Mapping):
+        return identity
+    kept = {}
+    for name, value in identity["settings"].items():
+        other, values = (effect_of(name) if name in RULES else None) or ("", ())
+        if not other or identity["settings"].get(other) in values:
+            kept[name] = value
+    return {**identity, "settings": kept}
 
 
 def job_from(options: argparse.Namespace) -> Job:

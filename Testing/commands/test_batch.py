@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,22 @@ def test_batch_goes_on_after_a_failure_and_skips_what_is_done(pair: Path, capsys
     assert [row["state"] for row in _summary(out)] == ["skipped", "done", "skipped"]
     assert _summary(out)[0]["dice_after"] != ""
     assert (out / "a" / "report.json").stat().st_mtime_ns == written
+
+
+def test_batch_skips_a_result_of_a_version_that_lacked_settings_without_effect(pair: Path) -> None:
+    table = _table(pair, "name,fixed,moving", "a,f.nii.gz,m.nii.gz")
+    again = ["register", "--batch", table, "--out", pair / "all", "--quiet", *QUICK]
+    assert run(*again) == 0
+    report = pair / "all" / "a" / "report.json"
+    content = json.loads(report.read_text(encoding="utf-8"))
+    for name in ("mind_radius", "mind_dilation"):
+        del content["job"]["settings"][name]
+    report.write_text(json.dumps(content), encoding="utf-8")
+    assert run(*again) == 0
+    assert _summary(pair / "all")[0]["state"] == "skipped"
+    content["job"]["settings"]["lncc_window"] = 5  # this one has an effect
+    report.write_text(json.dumps(content), encoding="utf-8")
+    assert run(*again) == 1
 
 
 def test_batch_does_not_skip_a_result_of_other_settings(pair: Path) -> None:
