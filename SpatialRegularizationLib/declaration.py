@@ -29,10 +29,10 @@ def number(default: float | None, low: float, high: float, unit: str, text: str,
 
     Args:
         default, low, high, unit, text: what they say; the unit may be "".
-        more: `step` (of the panel's control, where it is not to follow from range and presets); of a method's parameter also
-            `symbol` (how it is written, "α′"), `offered` (default of the settings that offer it, where
-            that is another one), `live` (True where the panel has a slider), `search` ((low, high) in which tuning looks for it,
-            evenly in the logarithm).
+        more: `step` (of the panel's control, where it is not to follow from range and presets), `odd` (True: even numbers are
+            refused); of a method's parameter also `symbol` (how it is written, "α′"), `offered` (default of the settings that
+            offer it, where that is another one), `live` (True: the panel has a slider), `search` ((low, high) in which tuning
+            looks for it, evenly in the logarithm).
     """
     return field(default=default, metadata={"range": (low, high), "help": text, "unit": unit, "kind": float, **more})
 
@@ -208,6 +208,8 @@ def checked_number(name: str, given: Any, rules: Mapping[str, Any]) -> float | i
     problem = f"{name} must be {kind} from {low:g} to {high:g}{unit}, got {given!r}; choose a value in that range."
     if not is_number(given) or not low <= given <= high or (rules["kind"] is int and given != int(given)):
         raise ValueError(problem)
+    if rules.get("odd") and given % 2 == 0:
+        raise ValueError(f"{name} must be odd, got {given}; use {given + 1}.")
     return rules["kind"](given)
 
 

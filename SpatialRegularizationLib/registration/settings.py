@@ -85,8 +85,6 @@ class RegistrationSettings:
 
     def __post_init__(self) -> None:
         check_fields(self)
-        if self.lncc_window % 2 == 0:
-            raise ValueError(f"lncc_window must be odd, got {self.lncc_window}; use {self.lncc_window + 1}.")
 
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers, strings and lists, as they stand in report.json."""

@@ -29,7 +29,7 @@ class Lncc(Similarity):
     good: ClassVar[str] = "1 is perfect; unrelated images are near 0."
     prefix: ClassVar[str] = "lncc_"
 
-    window: int = integer(9, 3, 31, "voxels", "side of the window of the local correlation, odd", offered=7, step=2)
+    window: int = integer(9, 3, 31, "voxels", "side of the window of the local correlation, odd", offered=7, odd=True, step=2)
 
     def __post_init__(self) -> None:
         if self.window < 3 or self.window % 2 == 0:
