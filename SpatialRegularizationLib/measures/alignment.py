@@ -57,7 +57,7 @@ def _seen(
     return warped.data[None], reference.data[None], inside
 
 
-def displacement_of(transform: SpatialTransform, grid: Grid) -> tuple[DisplacementField, str]:
+def measured_displacement(transform: SpatialTransform, grid: Grid) -> tuple[DisplacementField, str]:
     """The displacement whose regularity is measured, on the fixed grid, and one sentence about it.
 
     For φ(x) = B(x + d(x)) it is d, for the other order φ(x) - x, which includes the affine map.

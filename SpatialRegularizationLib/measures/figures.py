@@ -8,7 +8,7 @@ from ..geometry.companions import Companions
 from ..geometry.transform import SpatialTransform
 from ..geometry.volume import Volume
 from ..images.usable import fit_mask
-from .alignment import displacement_of, lncc_of
+from .alignment import lncc_of, measured_displacement
 from .regularity import length_figures, measure_regularity
 from .scores import landmark_scores, overlap_scores
 
@@ -24,7 +24,7 @@ def measure(
         companions: label maps, points, and the mask inside which similarity and regularity are taken.
         window: side of the LNCC window, voxels.
     """
-    field, note = displacement_of(transform, fixed.grid)
+    field, note = measured_displacement(transform, fixed.grid)
     mask = None if companions.fixed_mask is None else fit_mask(companions.fixed_mask, fixed.grid, "fixed mask")
     regularity = measure_regularity(field.to_voxels(), mask=None if mask is None else mask.data[0])
     content: dict[str, Any] = {

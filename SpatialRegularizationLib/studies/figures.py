@@ -11,7 +11,7 @@ import torch
 
 from ..geometry.transform import SpatialTransform
 from ..geometry.volume import Volume
-from ..measures.alignment import displacement_of, lncc_of, mind_of
+from ..measures.alignment import lncc_of, measured_displacement, mind_of
 from ..measures.regularity import measure_regularity
 from ..measures.scores import landmark_scores, overlap_scores
 from ..registration.result import Registration
@@ -54,7 +54,7 @@ def figures_of_transform(transform: SpatialTransform, pair: ReadPair, settings: 
     found["lncc"] = lncc_of(pair.fixed, pair.moving, transform, mask=mask)
     found["mind"] = mind_of(pair.fixed, pair.moving, transform, mask=mask)
     inside = inside_of(pair)
-    regularity = measure_regularity(displacement_of(transform, grid)[0].to_voxels(), mask=inside)
+    regularity = measure_regularity(measured_displacement(transform, grid)[0].to_voxels(), mask=inside)
     whole = regularity.whole or regularity
     found |= {name: getattr(whole, name) for name in REGULARITY}
     if inside is not None:

@@ -1,1 +1,1 @@
-"""Where points go: transforms composed, inverted, resampled, kept free of folds and brought to other grids."""
+"""Where points go: transforms mapped, inverted, resampled, kept free of folds; fields brought to other grids."""

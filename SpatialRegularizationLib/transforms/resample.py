@@ -92,18 +92,6 @@ def total_displacement(transform: SpatialTransform, grid: Grid) -> DisplacementF
     return DisplacementField(out, grid)
 
 
-def compose(outer: SpatialTransform, inner: SpatialTransform, grid: Grid) -> DisplacementField:
-    """outer(inner(x)) - x on a grid, float32 mm LPS; `inner` acts first."""
-    first = GridMap.of(inner, grid, np.eye(4))
-    out = torch.empty(3, *grid.shape)
-    for planes in first.slabs():
-        points = first.coordinates(planes)
-        mapped = transform_points(outer, points.reshape(3, -1).T.numpy())
-        start = affine_coordinates(grid.affine, grid.shape, planes)
-        out[:, planes] = (torch.from_numpy(mapped).T.reshape(points.shape) - start).float()
-    return DisplacementField(out, grid)
-
-
 def _pulled(image: Tensor, pull: GridMap, *, nearest: bool, fill: float) -> Tensor:
     sampler = sample_nearest if nearest else sample_linear
     out = torch.empty(image.shape[0], *pull.shape, dtype=image.dtype)
