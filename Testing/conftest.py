@@ -1,4 +1,4 @@
-"""Fixtures of every test: two threads, fixed seeds, and the folder of real images where there is one."""
+"""Fixtures of every test: two threads (one where processes share the tests), fixed seeds, and real images where there are any."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
-torch.set_num_threads(2)
+torch.set_num_threads(1 if "PYTEST_XDIST_WORKER" in os.environ else 2)
 
 
 @pytest.fixture(autouse=True)

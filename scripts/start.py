@@ -32,6 +32,8 @@ RUNTIME = ("torch", "numpy", "SimpleITK", "nibabel", "SpatialRegularizationLib")
 OLDEST = (3, 10)
 HEARTBEAT_SECONDS = 20.0
 INTERRUPTED = 130
+SHARED = ("-n", "2", "--dist", "loadfile")
+"""All tests are shared by two processes, file by file; some of them, asked for by arguments, run in one."""
 
 
 class Failure(Exception):
@@ -51,7 +53,7 @@ def main(arguments: list[str] | None = None) -> int:
             found = ".".join(map(str, sys.version_info[:3]))
             raise Failure(f"Python {OLDEST[0]}.{OLDEST[1]} or newer is needed, this is {found}: use a newer one.")
         prepare(test=known.task == "test", torch_index=known.torch_index)
-        program = ["-m", "pytest"] if known.task == "test" else [str(ROOT / "scripts" / "demo.py")]
+        program = ["-m", "pytest", *([] if rest else SHARED)] if known.task == "test" else [str(ROOT / "scripts" / "demo.py")]
         return run([str(PYTHON), *program, *rest])
     except Failure as failure:
         say(f"Error: {failure}")
