@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ast
 import functools
+import re
 import subprocess
 import sys
 import warnings
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -229,6 +231,18 @@ def test_every_public_name_says_what_it_is(path: Path) -> None:
                 and not (node.bases and m.name in INTERFACES)
             ]
     assert not silent, f"{_name(path)}: without docstring: {silent}."
+
+
+def test_what_the_library_defines_is_used_outside_of_the_tests() -> None:
+    gui, scripts = (sorted((REPOSITORY / top).rglob("*.py")) for top in ("SpatialRegularization", "scripts"))
+    used = Counter(w for path in [*FILES, *gui, *scripts] for w in re.findall(r"\w+", path.read_text(encoding="utf-8")))
+    alone = [
+        f"{_name(path)}: {node.name}"
+        for path in FILES
+        for node in _tree(path).body
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) and used[node.name] < 2 and not node.name.startswith("__")
+    ]
+    assert not alone, f"Only tests use these: {alone}."
 
 
 GONE_IN_3_12 = {"asynchat", "asyncore", "distutils", "imp", "smtpd"}

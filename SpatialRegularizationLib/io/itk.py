@@ -11,7 +11,6 @@ from collections.abc import Iterator
 
 import numpy as np
 import SimpleITK as sitk
-import torch
 
 from ..geometry.grid import Grid
 
@@ -23,11 +22,6 @@ def affine_of(header: sitk.Image | sitk.ImageFileReader) -> np.ndarray:
     affine[:3, :3] = np.array(header.GetDirection()).reshape(d, d)[:3, :3] * np.array(header.GetSpacing()[:3])
     affine[:3, 3] = header.GetOrigin()[:3]
     return affine
-
-
-def tensor_of(image: sitk.Image) -> torch.Tensor:
-    """The voxels as a contiguous array: (i, j, k) of a scalar image, (c, i, j, k) of a vector image."""
-    return torch.from_numpy(np.array(sitk.GetArrayViewFromImage(image).T, order="C"))
 
 
 def image_of(array: np.ndarray, grid: Grid) -> sitk.Image:

@@ -40,13 +40,6 @@ SCHEMA = (
 )
 
 
-class PointList(NamedTuple):
-    """Points that were placed: `positions` (n, 3) float64 mm LPS, and what they are called: `names`, n strings."""
-
-    positions: np.ndarray
-    names: tuple[str, ...]
-
-
 @dataclass(frozen=True)
 class Landmarks:
     """A point list with what says which point is which.
@@ -77,12 +70,6 @@ def points_suffix(path: str | os.PathLike) -> str:
     """The ending that decides the format, lower case; ".mrk.json" counts as one."""
     name = Path(path).name.lower()
     return ".mrk.json" if name.endswith(".mrk.json") else Path(name).suffix
-
-
-def read_points(path: str | os.PathLike, *, grid: Grid | None = None) -> PointList:
-    """The placed points of a list of any of the formats above; as `read_landmarks`."""
-    found = read_landmarks(path, grid=grid)
-    return PointList(found.positions, found.names)
 
 
 def read_landmarks(path: str | os.PathLike, *, grid: Grid | None = None) -> Landmarks:

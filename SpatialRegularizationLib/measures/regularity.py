@@ -78,20 +78,6 @@ def measure_regularity(u: Tensor, *, mask: Tensor | None = None, interior: bool 
     return everything if inside is None else masked.result("mask", boundary, everything)
 
 
-def non_diffeomorphic_volume(u: Tensor, *, interior: bool = False) -> Tensor:
-    """NDV(p) = Σ max(-J, 0) / 12 over the ten determinants, in voxels; 0 where the digital map is one-to-one.
-
-    Args:
-        u: (3, i, j, k) or (1, 3, i, j, k) voxels.
-        interior: as `measure_regularity`.
-
-    Returns:
-        (1, i, j, k), or two voxels less along each axis.
-    """
-    slabs = determinant_slabs(_checked_field(u, interior), interior=interior)
-    return torch.cat([slab.negative_volume.clone() for slab in slabs])[None]
-
-
 class _Tally:
     """Running sums over slabs; stays on the device until `result`."""
 

@@ -11,7 +11,7 @@ import torch
 from command_line import POINTS, QUICK, register, run, the_sentence
 from held import held
 
-from SpatialRegularizationLib.io.points import read_points, write_points
+from SpatialRegularizationLib.io.points import read_landmarks, write_points
 from SpatialRegularizationLib.io.volumes import read_volume
 
 
@@ -28,7 +28,7 @@ def test_apply_repeats_the_warped_image_and_carries_labels_and_points(pair: Path
     warped, again = (read_volume(path).data for path in (pair / "out" / "warped.nii.gz", pair / "w.nii.gz"))
     assert torch.allclose(warped, again, atol=1e-4)
     assert set(read_volume(pair / "l.nii.gz", labels=True).data.unique().tolist()) == {0, 1, 2}
-    assert np.allclose(read_points(pair / "back.csv").positions, POINTS, atol=0.05)
+    assert np.allclose(read_landmarks(pair / "back.csv").positions, POINTS, atol=0.05)
 
 
 def test_apply_does_not_replace_a_file_unasked(pair: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,7 +14,7 @@ import torch
 from slicer_nodes import far
 
 from SpatialRegularizationLib.io.companions import pair_landmarks
-from SpatialRegularizationLib.io.points import read_landmarks, read_points
+from SpatialRegularizationLib.io.points import read_landmarks
 from SpatialRegularizationLib.io.transforms import read_transform
 from SpatialRegularizationLib.io.volumes import read_volume
 from SpatialRegularizationLib.transforms.resample import resample_labels
@@ -155,8 +155,8 @@ def test_landmarks_correspond_by_label_or_else_by_order(pair: Pair, named: bool)
         fixed.SetNthControlPointLabel(n, f"L{n}")
         moving.SetNthControlPointLabel(n, f"L{4 - n}" if named else f"M{n}")
     paths = pair.export(fixed_points=fixed, moving_points=moving)
-    assert far(read_points(paths["fixed_points"]).positions, points) < 1e-9
-    assert far(read_points(paths["moving_points"]).positions, (points if named else points[::-1]) + 1) < 1e-9
+    assert far(read_landmarks(paths["fixed_points"]).positions, points) < 1e-9
+    assert far(read_landmarks(paths["moving_points"]).positions, (points if named else points[::-1]) + 1) < 1e-9
 
 
 def test_points_that_were_never_placed_leave_their_partners_out_and_are_told(pair: Pair) -> None:

@@ -13,7 +13,7 @@ import torch
 from SpatialRegularizationLib.geometry import DisplacementField, SpatialTransform
 from SpatialRegularizationLib.io.apply import apply_transform_file
 from SpatialRegularizationLib.io.meshes import Mesh, write_mesh
-from SpatialRegularizationLib.io.points import read_points, write_points
+from SpatialRegularizationLib.io.points import read_landmarks, write_points
 from SpatialRegularizationLib.io.transforms import read_transform, write_transform
 from SpatialRegularizationLib.io.volumes import read_volume, write_volume
 from SpatialRegularizationLib.transforms.mapping import transform_points
@@ -171,7 +171,7 @@ def test_hardened_markups_are_where_apply_puts_them(scene: Any, tmp_path: Path, 
     markups.SetAndObserveTransformNodeID(scene.transform(tmp_path / "t.h5").GetID())
     markups.HardenTransform()
     theirs = scene.slicer.util.arrayFromMarkupsControlPoints(markups) * [-1, -1, 1]
-    ours = read_points(tmp_path / f"out-{name}").positions
+    ours = read_landmarks(tmp_path / f"out-{name}").positions
     assert far(ours, theirs) < 1e-2
     assert far(ours, fixed) < 1e-3
     written = scene.read("vtkMRMLMarkupsFiducialNode", tmp_path / f"out-{name}")

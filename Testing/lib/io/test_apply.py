@@ -12,7 +12,7 @@ import torch
 
 from SpatialRegularizationLib.geometry import DisplacementField, SpatialTransform, Volume
 from SpatialRegularizationLib.io.apply import apply_transform_file
-from SpatialRegularizationLib.io.points import read_points, write_points
+from SpatialRegularizationLib.io.points import read_landmarks, write_points
 from SpatialRegularizationLib.io.transforms import write_transform
 from SpatialRegularizationLib.io.volumes import read_volume, write_volume
 from SpatialRegularizationLib.transforms.inverse import invert
@@ -75,12 +75,12 @@ def test_points_of_the_moving_image_land_where_the_image_goes(
     fixed = physical.inner_points(FIXED, 30)
     write_points(folder / name, physical.itk_points(physical.itk_transform(transform), fixed))
     done = apply_transform_file(folder / "t.h5", folder / name, folder / f"out{name}")
-    assert np.abs(read_points(folder / f"out{name}").positions - fixed).max() < 1e-3
+    assert np.abs(read_landmarks(folder / f"out{name}").positions - fixed).max() < 1e-3
     assert done.kind == "points"
     assert done.residual_mm < 1e-3
     apply_transform_file(folder / "t.h5", folder / f"out{name}", folder / f"back{name}", inverse=True)
     np.testing.assert_allclose(
-        read_points(folder / f"back{name}").positions, read_points(folder / name).positions, atol=2e-3
+        read_landmarks(folder / f"back{name}").positions, read_landmarks(folder / name).positions, atol=2e-3
     )
 
 
@@ -104,7 +104,7 @@ def test_a_bright_ball_its_center_and_its_surface_stay_together(folder: Path) ->
     image = read_volume(folder / "out-ball.nrrd")
     weights = image.data[0].numpy()
     mass = (physical.voxel_centers(FIXED) * weights[..., None]).sum((0, 1, 2)) / weights.sum()
-    point = read_points(folder / "out-ball.csv").positions[0]
+    point = read_landmarks(folder / "out-ball.csv").positions[0]
     surface = read_mesh(folder / "out-ball.vtk").points.mean(0)
     assert np.linalg.norm(point - center) > 3
     assert np.linalg.norm(mass - point) < 1
@@ -150,7 +150,7 @@ def test_plus_ten_millimetres_move_a_landmark_by_minus_ten(folder: Path) -> None
     write_transform(folder / "shift.tfm", SpatialTransform(matrix))
     write_points(folder / "p.csv", np.array([[1.0, 2.0, 3.0]]))
     apply_transform_file(folder / "shift.tfm", folder / "p.csv", folder / "q.csv")
-    np.testing.assert_allclose(read_points(folder / "q.csv").positions, [[1.0, -8.0, 3.0]], atol=1e-6)
+    np.testing.assert_allclose(read_landmarks(folder / "q.csv").positions, [[1.0, -8.0, 3.0]], atol=1e-6)
 
 
 def test_where_no_grid_follows_from_the_transform_a_reference_is_asked_for(folder: Path) -> None:
@@ -182,7 +182,7 @@ def test_points_outside_of_the_field_and_points_never_placed_are_told(
     done = apply_transform_file(folder / "t.h5", folder / "p.csv", folder / "q.csv", inverse=inverse)
     assert any("2 of 6 points lie outside of the transform's field" in note for note in done.notes)
     assert "Never placed, and therefore not carried: nowhere." in done.notes
-    out = read_points(folder / "q.csv")
+    out = read_landmarks(folder / "q.csv")
     assert len(out.positions) == 6
     np.testing.assert_allclose(out.positions, transform_points(transform, fixed) if inverse else fixed, atol=2e-3)
 

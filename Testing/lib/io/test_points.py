@@ -9,7 +9,7 @@ import numpy as np
 import physical
 import pytest
 
-from SpatialRegularizationLib.io.points import read_landmarks, read_points, write_points
+from SpatialRegularizationLib.io.points import read_landmarks, write_points
 from SpatialRegularizationLib.io.volumes import read_volume
 
 POINTS = np.array([[1.5, -2.25, 3.125], [-40.0, 50.5, 1e-3], [123.456789, 0, -99.9]])
@@ -19,7 +19,8 @@ NAMES = ("left, upper", 'the "tip"', "")
 @pytest.mark.parametrize("name", ["p.csv", "p.fcsv", "p.mrk.json", "p.txt"])
 def test_points_come_back_from_every_format(tmp_path: Path, name: str) -> None:
     write_points(tmp_path / name, POINTS, NAMES)
-    positions, names = read_points(tmp_path / name)
+    found = read_landmarks(tmp_path / name)
+    positions, names = found.positions, found.names
     np.testing.assert_allclose(positions, POINTS, atol=1e-6)
     assert names == (NAMES if name != "p.txt" else ("1", "2", "3"))
     assert len(list(tmp_path.iterdir())) == 1
@@ -62,7 +63,8 @@ LPS_TEXTS = {
 @pytest.mark.parametrize("name", LPS_TEXTS)
 def test_the_frame_that_a_file_states_is_honored(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text(LPS_TEXTS[name], encoding="utf-8")
-    positions, names = read_points(tmp_path / name)
+    found = read_landmarks(tmp_path / name)
+    positions, names = found.positions, found.names
     np.testing.assert_array_equal(positions, [[1, 2, 3], [4, 5, 6]])
     assert names in (("a", "b"), ("1", "2"))
 
@@ -71,10 +73,10 @@ def test_voxel_indices_of_elastix_need_the_image_they_count(tmp_path: Path) -> N
     (tmp_path / "i.txt").write_text("index\n1\n3 4 5\n")
     grid = physical.grid("oblique")
     np.testing.assert_allclose(
-        read_points(tmp_path / "i.txt", grid=grid).positions, [grid.index_to_point([3, 4, 5])], atol=1e-9
+        read_landmarks(tmp_path / "i.txt", grid=grid).positions, [grid.index_to_point([3, 4, 5])], atol=1e-9
     )
     with pytest.raises(ValueError, match="name that image"):
-        read_points(tmp_path / "i.txt")
+        read_landmarks(tmp_path / "i.txt")
 
 
 def test_a_curve_stays_a_curve_when_its_points_move(tmp_path: Path) -> None:
@@ -100,7 +102,7 @@ def test_a_curve_stays_a_curve_when_its_points_move(tmp_path: Path) -> None:
     assert markup["display"] == {"color": [1, 0, 0]}
     assert markup["controlPoints"][0] == {"id": "7", "label": "a", "position": [-10, -20, 30], "locked": True}
     assert "measurements" not in markup
-    np.testing.assert_array_equal(read_points(tmp_path / "d.mrk.json").positions, [[10, 20, 30]])
+    np.testing.assert_array_equal(read_landmarks(tmp_path / "d.mrk.json").positions, [[10, 20, 30]])
     with pytest.raises(ValueError, match="1 points, but 2"):
         write_points(tmp_path / "e.mrk.json", np.zeros((2, 3)), like=tmp_path / "c.mrk.json")
 
@@ -125,14 +127,14 @@ def test_a_bad_point_list_is_refused_in_one_sentence(tmp_path: Path, name: str) 
     text, message = BAD[name]
     (tmp_path / name).write_text(text)
     with pytest.raises(ValueError, match=message) as caught:
-        read_points(tmp_path / name)
+        read_landmarks(tmp_path / name)
     assert name in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
 def test_a_missing_point_list_and_an_unknown_ending_are_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="does not exist"):
-        read_points(tmp_path / "none.csv")
+        read_landmarks(tmp_path / "none.csv")
     with pytest.raises(ValueError, match="endings"):
         write_points(tmp_path / "p.xyz", POINTS)
     with pytest.raises(ValueError, match="3 points and 1 names"):
@@ -141,7 +143,7 @@ def test_a_missing_point_list_and_an_unknown_ending_are_named(tmp_path: Path) ->
 
 def test_real_landmarks_lie_inside_of_their_lung_mask(shared_data: Path) -> None:
     mask = read_volume(shared_data / "lung_ct" / "baseline_mask.mha")
-    points = read_points(shared_data / "lung_ct" / "baseline_landmarks_index.txt", grid=mask.grid).positions
+    points = read_landmarks(shared_data / "lung_ct" / "baseline_landmarks_index.txt", grid=mask.grid).positions
     assert points.shape == (10, 3)
     index = np.round(mask.grid.point_to_index(points)).astype(int)
     assert all(mask.data[0, i, j, k] > 0 for i, j, k in index)
@@ -186,7 +188,7 @@ def test_points_that_were_never_placed_are_no_points_in_any_format_of_slicer(tmp
 def test_a_list_of_points_that_were_never_placed_is_refused(tmp_path: Path) -> None:
     (tmp_path / "p.csv").write_text("label,l,p,s,defined\na,0,0,0,0\n")
     with pytest.raises(ValueError, match=r"p\.csv holds no points, only such as were never placed"):
-        read_points(tmp_path / "p.csv")
+        read_landmarks(tmp_path / "p.csv")
 
 
 def test_what_slicer_writes_about_points_that_were_never_placed_is_read(tmp_path: Path) -> None:
@@ -229,7 +231,7 @@ MORE_TEXTS = {
 @pytest.mark.parametrize("name", MORE_TEXTS)
 def test_lists_as_other_programs_write_them_are_read(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text(MORE_TEXTS[name], encoding="utf-8")
-    np.testing.assert_array_equal(read_points(tmp_path / name).positions, [[1, 2, 3], [4, 5, 6]])
+    np.testing.assert_array_equal(read_landmarks(tmp_path / name).positions, [[1, 2, 3], [4, 5, 6]])
 
 
 MORE_BAD = {
@@ -259,7 +261,7 @@ def test_a_hostile_point_list_is_refused_in_one_sentence(tmp_path: Path, name: s
     text, message = MORE_BAD[name]
     (tmp_path / name).write_text(text, encoding="utf-8", errors="surrogateescape")
     with pytest.raises(ValueError, match=message) as caught:
-        read_points(tmp_path / name)
+        read_landmarks(tmp_path / name)
     assert name in str(caught.value)
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 600

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
-from html.parser import HTMLParser
 from typing import Any
 
 import numpy as np
 import pytest
+from page_tags import Tags
 
 from SpatialRegularizationLib.report.page import Section
 from SpatialRegularizationLib.studies.measured_pair import Measured
@@ -114,29 +114,11 @@ def test_the_values_for_programs_are_plain() -> None:
     assert values["pairs"] == COUNT
 
 
-class _Tags(HTMLParser):
-    def __init__(self) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.problems: list[str] = []
-
-    def handle_starttag(self, tag: str, attributes: list) -> None:
-        if tag not in ("meta", "input", "br", "img"):
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attributes: list) -> None:
-        pass
-
-    def handle_endtag(self, tag: str) -> None:
-        if not self.open or self.open.pop() != tag:
-            self.problems.append(tag)
-
-
 def test_the_page_is_whole_stands_alone_and_shows_everything() -> None:
     found = results([{"figure": "dice", "method": "generic", "at_least": 0.9}])
     more = [Section("Sweep of a <model>", "", [Chart(Axis("<η>", Range(0, 1)), Axis("Dice", Range(0, 1)), "surface")])]
     html = study_html(found, command="spatialreg evaluate <x>", pictures=lambda p, m: ("<i>pair</i>", f"<i>{m}</i>"), more=more)
-    tags = _Tags()
+    tags = Tags()
     tags.feed(html)
     assert not tags.problems
     assert not tags.open

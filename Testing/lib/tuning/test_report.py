@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from page_tags import Tags
 
 from SpatialRegularizationLib.tuning.drawings import Axis, score_span
 from SpatialRegularizationLib.tuning.ranges import Range
@@ -32,27 +32,9 @@ def record(count: int = 30, ranges: dict[str, Range] = RANGES, importance: dict 
     return SearchRecord("ixi-beta", "sqlite:///study.db", ranges, tuple(trials), count, importance or {}, "Too few trials.")
 
 
-class _Tags(HTMLParser):
-    def __init__(self) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.problems: list[str] = []
-
-    def handle_starttag(self, tag: str, attributes: list) -> None:
-        if tag not in ("meta", "input", "br", "img"):
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attributes: list) -> None:
-        pass
-
-    def handle_endtag(self, tag: str) -> None:
-        if not self.open or self.open.pop() != tag:
-            self.problems.append(tag)
-
-
 def test_the_page_is_whole_and_shows_surface_importance_history_and_courses() -> None:
     page = tune_report_html(record(importance={"alpha_prime": 0.7, "lambda_max": 0.3}), command="spatialreg tune <x>")
-    tags = _Tags()
+    tags = Tags()
     tags.feed(page)
     assert not tags.problems
     assert not tags.open
