@@ -24,7 +24,7 @@ from ..report.result_folder import check_destination, claimed_folder, read_repor
 from .console import Console, UsageError, one_sentence
 from .model_choice import model_choice
 from .options import INPUTS
-from .pair import Job, check_pairs, perform, settings_from
+from .pair import Job, check_linear_job, check_pairs, perform, settings_from
 
 FIGURES = {
     "seconds": ("seconds",),
@@ -171,10 +171,9 @@ def listed_pairs(path: Path) -> tuple[ListedPair, ...]:
 
 def _job(pair: ListedPair, options: argparse.Namespace) -> Job:
     check_pairs(pair.inputs)
-    settings = settings_from(vars(options), pair.preset or options.preset)
-    return Job(
-        pair.fixed, pair.moving, Path(options.out) / pair.name, settings, dict(pair.inputs), pair.name, model_choice(options)
-    )
+    settings, model = settings_from(vars(options), pair.preset or options.preset), model_choice(options)
+    check_linear_job(settings, model, pair.inputs)
+    return Job(pair.fixed, pair.moving, Path(options.out) / pair.name, settings, dict(pair.inputs), pair.name, model)
 
 
 def _finished(job: Job) -> Outcome | None:

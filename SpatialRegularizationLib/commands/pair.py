@@ -16,7 +16,7 @@ from ..io.volumes import read_volume
 from ..registration.choices import chosen_device
 from ..registration.presets import preset_settings
 from ..registration.register import register
-from ..registration.settings import RULES, RegistrationSettings, effect_of, setting_names
+from ..registration.settings import RULES, RegistrationSettings, check_linear, obstacle_of, setting_names
 from ..report.result_folder import check_destination, claimed_folder
 from ..report.results import write_result
 from .console import Console, UsageError, silent_libraries
@@ -102,15 +102,16 @@ class Job:
         return _in_effect(identity) == _in_effect(self.identity())
 
 
+ADDED = {"deformable": "on"}
+"""Settings that earlier versions did not have → what these did."""
+
+
 def _in_effect(identity: Any) -> Any:
     """An identity without settings that have no effect: those of methods that are not chosen, which versions may differ in."""
     if not isinstance(identity, Mapping) or not isinstance(identity.get("settings"), Mapping):
         return identity
-    kept = {}
-    for name, value in identity["settings"].items():
-        other, values = (effect_of(name) if name in RULES else None) or ("", ())
-        if not other or identity["settings"].get(other) in values:
-            kept[name] = value
+    asked = ADDED | dict(identity["settings"])
+    kept = {name: value for name, value in asked.items() if name not in RULES or obstacle_of(name, asked) is None}
     return {**identity, "settings": kept}
 
 
@@ -126,6 +127,7 @@ def job_from(options: argparse.Namespace) -> Job:
     check_pairs(inputs)
     settings = settings_from(vars(options), options.preset)
     model = model_choice(options)
+    check_linear_job(settings, model, inputs)
     return Job(Path(options.fixed), Path(options.moving), Path(options.out), settings, inputs, model=model)
 
 
@@ -146,14 +148,26 @@ def settings_from(options: Mapping[str, Any], preset: str) -> RegistrationSettin
     except ValueError as error:
         raise UsageError(_as_options(str(error), given)) from error
     for name in given:
-        other, values = effect_of(name) or ("", ())
-        if other and getattr(settings, other) not in values:
+        if obstacle := obstacle_of(name, vars(settings)):
+            other, values = obstacle
             wanted = f"{_flag(other)} {' or '.join(values)}"
             raise UsageError(
                 f"{_flag(name)} has an effect with {wanted} only, and it is {getattr(settings, other)}: leave it out, or choose "
                 f"{wanted}."
             )
     return settings
+
+
+def check_linear_job(settings: RegistrationSettings, model: ModelChoice | None, inputs: Mapping[str, Path]) -> None:
+    """A job without a deformation has something to find or to apply, and no model.
+
+    Raises:
+        UsageError: it has not.
+    """
+    try:
+        check_linear(settings, model=model is not None, initial="initial" in inputs)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
 
 
 def check_pairs(inputs: Mapping[str, Path]) -> None:

@@ -8,7 +8,7 @@ from ..registration.presets import DETAILS
 from ..registration.settings import RULES, setting_names
 from .options import INPUTS, add_output_options, setting_option
 
-METHOD = ("affine", "global_search")
+METHOD = ("affine", "deformable", "global_search")
 MACHINE = ("device", "threads", "precision", "network_precision", "seed")
 
 
@@ -21,7 +21,8 @@ def add_register(commands: argparse._SubParsersAction) -> None:
         usage="spatialreg register FIXED MOVING --out DIR [options]\n"
         "       spatialreg register --batch pairs.csv --out DIR [options]",
         description="Align MOVING to FIXED and write transform.h5, inverse.h5, warped.nii.gz, lambda.nrrd,\n"
-        "jacobian.nrrd, displacement.nrrd, report.json and report.html into a folder.",
+        "jacobian.nrrd, displacement.nrrd, report.json and report.html into a folder. The presets rigid and\n"
+        "affine (--deformable none) find a linear transform alone, which has none of the three .nrrd maps.",
         epilog=f"presets:\n{presets}\n\n"
         "The CSV of --batch has a header line with the columns fixed and moving, and any of: name, preset, initial,\n"
         f"{', '.join(INPUTS)}. Paths are relative to the CSV.\n"

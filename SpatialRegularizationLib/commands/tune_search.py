@@ -15,7 +15,7 @@ from ..io.volumes import read_volume
 from ..models.catalogue import build_model
 from ..registration.choices import chosen_device
 from ..registration.progress import Monitor
-from ..registration.settings import effect_of, setting_names
+from ..registration.settings import obstacle_of, setting_names
 from ..training.settings import TrainingSettings
 from ..tuning.per_pair import DICE, TRE, TUNABLE, TunedPair, per_pair_objective
 from ..tuning.plan import SearchPlan
@@ -104,10 +104,16 @@ def _score_name(jobs: Sequence[Job]) -> str:
 
 
 def _check_effect(ranges: dict[str, Range], jobs: Sequence[Job]) -> None:
+    stiff = next((job.name for job in jobs if job.settings.deformable == "none"), None)
+    if stiff is not None:
+        raise ValueError(
+            f"The pair {stiff} is registered without a deformation (deformable none), and tuning looks for the weight of one: "
+            "choose a preset that deforms."
+        )
     for name, span in ranges.items():
-        other, values = effect_of(name) or ("", ())
         for job in jobs:
-            if other and getattr(job.settings, other) not in values:
+            if obstacle := obstacle_of(name, vars(job.settings)):
+                other, values = obstacle
                 raise ValueError(
                     f"{name} has an effect with {other} {' or '.join(values)} only, and it is {getattr(job.settings, other)}: "
                     f"tune another parameter, or set {other}."

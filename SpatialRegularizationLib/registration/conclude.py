@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -45,7 +45,7 @@ def conclude(prepared: PreparedPair, solution: Solution) -> Registration:
     displacement = DisplacementField.from_voxels(u[0], where)
     transform = SpatialTransform(affine, displacement)
     tell("warping and scoring", WARP)
-    warped = resample(moving, transform, fixed.grid, fill=min(0.0, float(moving.data.min())))
+    warped = resample(moving, transform, fixed.grid, fill=fill_of(moving))
     jacobian = Volume(jacobian_determinant(u)[0], where)
     figures = _figures(prepared, solution, transform, u, missed)
     tell("done", 1.0)
@@ -59,31 +59,49 @@ def conclude(prepared: PreparedPair, solution: Solution) -> Registration:
     )  # fmt: skip
 
 
+def fill_of(moving: Volume) -> float:
+    """What a warped image holds where the moving one has no data: 0, or its lowest value where that is below."""
+    return min(0.0, float(moving.data.min()))
+
+
 def _figures(
     prepared: PreparedPair, solution: Solution, transform: SpatialTransform, u: Tensor, missed: tuple[float, float]
 ) -> Figures:
-    identity, companions = SpatialTransform.identity(), prepared.companions
-    grid, moving = prepared.fixed.grid, prepared.moving.grid
-    before, after = (overlap_scores(companions, t, grid) for t in (identity, transform))
-    regularity = measure_regularity(u)
-    return Figures(
-        seconds=prepared.reporter.seconds,
-        peak_memory_mb=peak_memory_mb(prepared.choices.device),
-        device=str(prepared.choices.device),
-        similarity_before=solution.similarity[0],
-        similarity_after=solution.similarity[1],
-        dice_before=before and before[0],
-        dice_after=after and after[0],
-        hd95_before_mm=before and before[1],
-        hd95_after_mm=after and after[1],
-        tre_before_mm=landmark_scores(companions, identity, moving),
-        tre_after_mm=landmark_scores(companions, transform, moving),
+    common, regularity = common_figures(prepared, transform, solution.similarity), measure_regularity(u)
+    return replace(
+        common,
         folding_percent=regularity.folding_percent,
         folding_one_sided_percent=regularity.folding_one_sided_percent,
         ndv_percent=regularity.ndv_percent,
         sd_log_j=regularity.sd_log_j,
         inverse_residual_p99_mm=missed[0],
         inverse_residual_mm=missed[1],
+    )
+
+
+def common_figures(prepared: PreparedPair, transform: SpatialTransform, similarity: tuple[float, float]) -> Figures:
+    """The figures that every transform has: cost, and how well the images agree before and after.
+
+    Args:
+        prepared: the pair.
+        transform: what was found.
+        similarity: before and after.
+    """
+    identity, companions = SpatialTransform.identity(), prepared.companions
+    grid, moving = prepared.fixed.grid, prepared.moving.grid
+    before, after = (overlap_scores(companions, t, grid) for t in (identity, transform))
+    return Figures(
+        seconds=prepared.reporter.seconds,
+        peak_memory_mb=peak_memory_mb(prepared.choices.device),
+        device=str(prepared.choices.device),
+        similarity_before=similarity[0],
+        similarity_after=similarity[1],
+        dice_before=before and before[0],
+        dice_after=after and after[0],
+        hd95_before_mm=before and before[1],
+        hd95_after_mm=after and after[1],
+        tre_before_mm=landmark_scores(companions, identity, moving),
+        tre_after_mm=landmark_scores(companions, transform, moving),
     )
 
 

@@ -72,6 +72,16 @@ _ALL = (
         "different modalities or contrasts (CT to MRI, T1 to T2): descriptors of the structure are compared, not intensities",
         RegistrationSettings(similarity="mind", lambda_max=0.8, alpha_prime=0.012, levels=((8, 8, 60), (4, 4, 50), (2, 4, 40))),
     ),
+    Preset(
+        "rigid",
+        "rotation and shift alone, images of any contrast: the bones of one person, visits, a linear transform in seconds",
+        RegistrationSettings(affine="rigid", deformable="none", similarity="mind"),
+    ),
+    Preset(
+        "affine",
+        "rotation, shift, stretch and shear alone, images of any contrast: people brought together by a linear transform",
+        RegistrationSettings(affine="affine", deformable="none", similarity="mind"),
+    ),
 )
 
 DETAILS: dict[str, Preset] = {preset.name: preset for preset in _ALL}

@@ -78,6 +78,11 @@ class PairPreview:
         monitor: Monitor | None = None,
     ) -> None:
         self.settings = settings or RegistrationSettings()
+        if self.settings.deformable == "none":
+            raise ValueError(
+                "Live updates show what the weight of a deformation changes, and nothing is to deform (deformable none): "
+                "register instead, which takes seconds."
+            )
         self.fixed, self.moving = fixed, moving
         self._start = start or Start()
         companions, initial = self._start.companions, self._start.initial

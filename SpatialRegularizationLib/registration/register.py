@@ -2,6 +2,7 @@
 
     prepare: intensities, masks, affine start B, working grid → solve: a network's answer, a descent on the velocity, or both
     → conclude: folds removed, displacement in mm, its inverse, λ, Jacobian, figures
+    deformable none: prepare → conclude_linear, and φ = B
 
     φ(x) = B( x + d(x) )        fixed point → moving point, LPS mm
 """
@@ -18,12 +19,13 @@ from ..geometry.volume import Volume
 from ..models.base import RegistrationModel
 from .choices import ComputeChoices, threads
 from .conclude import Solution, conclude
+from .linear import FASTER, check_straight, conclude_linear
 from .network import Answer, Network, check_initial, network_of, predict
 from .optimize import optimize, refine
 from .prepare import PreparedPair, prepare
 from .progress import Monitor, Reporter
 from .result import Registration
-from .settings import RegistrationSettings
+from .settings import RegistrationSettings, check_linear
 from .working_pair import TensorPair
 
 if TYPE_CHECKING:
@@ -59,15 +61,19 @@ def register(  # eight arguments: the pair, how, what goes with it, and three th
 
     Raises:
         ValueError: images, masks, labels or points that cannot be registered, images far from those the model was trained
-            on, or a condition out of its range; one sentence with the remedy.
+            on, a condition out of its range, or settings that contradict one another; one sentence with the remedy.
         FileNotFoundError: no such model.
         RuntimeError: the asked-for device is not there; an energy term or a network's answer is not finite.
         Cancelled: by the monitor.
     """
     settings = settings or RegistrationSettings()
     network = _network(model, condition, initial, settings)
+    linear = settings.deformable == "none"
     with threads(settings.threads):
-        prepared = prepare(fixed, moving, settings, reporter=Reporter(monitor), companions=companions, initial=initial)
+        reporter = Reporter(monitor, faster=FASTER if linear else 1.0)
+        prepared = prepare(fixed, moving, settings, reporter=reporter, companions=companions, initial=initial)
+        if linear:
+            return conclude_linear(prepared)
         pair = prepared.tensors()
         answer = None if network is None else predict(prepared, network)
         prepared = prepared.without_images()
@@ -82,6 +88,10 @@ def _network(
     initial: SpatialTransform | None,
     settings: RegistrationSettings,
 ) -> Network | None:
+    """The network that is asked for, or None; refuses what cannot be done together."""
+    check_linear(settings, model=model is not None, initial=initial is not None)
+    if settings.deformable == "none":
+        check_straight(initial)
     if model is None:
         if condition:
             raise ValueError(f"A condition ({', '.join(condition)}) belongs to a model: name the model, or leave it out.")

@@ -67,11 +67,13 @@ class Figures:
 class Registration:
     """A finished registration: φ(x) = B (x + d(x)) carries points of the fixed image to points of the moving image.
 
+    Where nothing was to deform, φ(x) = B x: displacement, λ and Jacobian are None, and the inverse is that of B.
+
     Args:
         fixed, moving: the two images as given.
         warped: moving resampled once onto the fixed grid, original intensities.
         displacement: d on the fixed grid, mm LPS, without the affine part.
-        inverse: d_inv on the fixed grid with (id + d)∘(id + d_inv) ≈ id, mm LPS.
+        inverse_transform: φ⁻¹, points of the moving image to points of the fixed image.
         affine: B, 4x4, LPS mm, fixed world to moving world.
         lambda_map: λ(p) on the fixed grid (1, i, j, k), dimensionless, 0 to λmax.
         jacobian: determinant of the Jacobian of x + d(x) on the fixed grid (1, i, j, k), dimensionless.
@@ -86,11 +88,11 @@ class Registration:
     fixed: Volume
     moving: Volume
     warped: Volume
-    displacement: DisplacementField
+    displacement: DisplacementField | None
     inverse_transform: SpatialTransform
     affine: np.ndarray
-    lambda_map: Volume
-    jacobian: Volume
+    lambda_map: Volume | None
+    jacobian: Volume | None
     history: tuple[LevelHistory, ...]
     figures: Figures
     settings: RegistrationSettings
@@ -104,8 +106,10 @@ class Registration:
         return SpatialTransform(self.affine, self.displacement)
 
     @property
-    def inverse(self) -> DisplacementField:
-        """d_inv on the grid of d alone: (id + d)∘(id + d_inv) ≈ id where that grid reaches."""
+    def inverse(self) -> DisplacementField | None:
+        """d_inv on the grid of d alone: (id + d)∘(id + d_inv) ≈ id where that grid reaches; None where nothing deforms."""
+        if self.displacement is None:
+            return None
         wide, grid = self.inverse_transform.displacement, self.displacement.grid
         first = np.rint(wide.grid.point_to_index(np.array(grid.origin))).astype(int)
         inner = tuple(slice(a, a + n) for a, n in zip(first, grid.shape, strict=True))

@@ -29,7 +29,7 @@ from .prepare import PreparedPair, prepare
 from .progress import Monitor, Reporter
 from .register import register
 from .result import Registration
-from .settings import RegistrationSettings
+from .settings import RegistrationSettings, check_linear
 
 if TYPE_CHECKING:
     from ..zoo.card import ModelCard
@@ -66,6 +66,7 @@ class PairSession:
         monitor: Monitor | None = None,
     ) -> None:
         settings = settings or RegistrationSettings()
+        check_linear(settings, model=True, initial=initial is not None)
         check_initial(initial)
         self.fixed, self.moving = fixed, moving
         choices, reporter = ComputeChoices.of(settings), Reporter(monitor)

@@ -46,6 +46,9 @@ class RegistrationSettings:
     affine: str = choice(
         "affine", ("none", "center", "rigid", "affine"), "alignment before the deformable stage, by mutual information"
     )
+    deformable: str = choice(
+        "on", ("on", "none"), "what follows the alignment: a deformation, or none, so that the result is a linear transform"
+    )
     global_search: str = choice(
         "auto",
         ("auto", "on", "off"),
@@ -101,10 +104,58 @@ class RegistrationSettings:
         return cls(**dict(values))
 
 
+OF_THE_DEFORMATION = (
+    "prior", "lambda_pooling", "global_search", "levels", "learning_rate", "tolerance", "refine_steps", "working_spacing_mm",
+    "max_voxels", "precision", "network_precision",
+)  # fmt: skip
+"""Settings that have an effect where something deforms only, like the parameters of the prior."""
+
+
 def effect_of(name: str) -> tuple[str, tuple[str, ...]] | None:
     """On which other setting it depends whether a setting has an effect, and the values with which it has; None: always."""
+    if name in OF_THE_DEFORMATION:
+        return "deformable", ("on",)
     users = RULES[name].get("of")
     return None if users is None else (users[0][0], tuple(method for _, method in users))
+
+
+def obstacle_of(name: str, chosen: Mapping[str, Any]) -> tuple[str, tuple[str, ...]] | None:
+    """The other setting that keeps a setting from having an effect, and the values with which it would; None: it has one.
+
+    Args:
+        name: of a setting.
+        chosen: values of all settings by name.
+    """
+    effect = effect_of(name)
+    if effect is None:
+        return None
+    above = obstacle_of(effect[0], chosen)
+    return above or (None if chosen.get(effect[0]) in effect[1] else effect)
+
+
+def check_linear(settings: RegistrationSettings, *, model: bool, initial: bool) -> None:
+    """Refuses a registration without a deformation that contradicts itself; every other one passes.
+
+    Args:
+        settings: of the registration.
+        model: whether a network shall answer.
+        initial: whether there is a transform to start from.
+
+    Raises:
+        ValueError: a model, or nothing that is to be found or applied.
+    """
+    if settings.deformable == "on":
+        return
+    if model:
+        raise ValueError(
+            "A model answers with a deformation, and nothing is to deform (deformable none): leave the model out, or choose "
+            "deformable on or a preset that deforms."
+        )
+    if settings.affine == "none" and not initial:
+        raise ValueError(
+            "There is nothing to find where both affine and deformable are none: choose affine rigid or affine, or "
+            "deformable on, or give an initial transform to apply."
+        )
 
 
 def live_settings(prior: str) -> tuple[str, ...]:

@@ -106,6 +106,10 @@ class Cuts:
     Args:
         registration: the finished registration.
         companions: its label maps, for outlines.
+
+    Attributes:
+        deforms: False where the result is a linear transform alone.
+        has_affine: whether there is an affine part to be shown apart from the deformation.
     """
 
     def __init__(self, registration: Registration, companions: Companions | None = None) -> None:
@@ -118,7 +122,8 @@ class Cuts:
         self.fixed_window = intensity_window(registration.fixed)
         self.moving_window = intensity_window(registration.moving)
         affine = SpatialTransform(registration.affine, None)
-        self.has_affine = not np.allclose(registration.affine, np.eye(4), atol=1e-9)
+        self.deforms = registration.displacement is not None
+        self.has_affine = self.deforms and not np.allclose(registration.affine, np.eye(4), atol=1e-9)
         self.image = registration.moving.to(torch.float32)
         self.transforms = {"before": None, "affine": affine, "after": registration.transform}
 
@@ -127,12 +132,16 @@ class Cuts:
         return self.slices[plane][SLICES // 2]
 
     def constant_weight(self) -> float | None:
-        """λ where it is the same at every voxel."""
+        """λ where it is the same at every voxel; None where it varies, or where nothing deforms."""
+        if not self.deforms:
+            return None
         low, high = (float(bound) for bound in torch.aminmax(self.registration.lambda_map.data))
         return high if high - low < 1e-6 else None
 
     def worst_fold(self) -> np.ndarray | None:
         """Voxel (3,) of the fixed grid nearest to the most negative Jacobian determinant, or None without folds."""
+        if not self.deforms:
+            return None
         jacobian = self.registration.jacobian.data[0]
         lowest = int(jacobian.argmin())
         if float(jacobian.reshape(-1)[lowest]) > 0:

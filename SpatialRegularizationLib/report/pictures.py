@@ -88,7 +88,9 @@ def match_rows(cuts: Cuts) -> list[Row]:
 
 
 def deformation_rows(cuts: Cuts) -> list[Row]:
-    """λ, log-Jacobian, deformation grid; through the worst fold, where there is one."""
+    """λ, log-Jacobian, deformation grid; through the worst fold, where there is one. Nothing where nothing deforms."""
+    if not cuts.deforms:
+        return []
     fold = cuts.worst_fold()
     numbers = [cuts.middle(p) if fold is None else cuts.planes[p].slice_index(fold) for p in range(3)]
     return [*_lambda_rows(cuts, numbers), _jacobian_row(cuts, numbers), _grid_row(cuts, numbers)]
@@ -103,10 +105,13 @@ def subject_rows(cuts: Cuts) -> list[Row]:
 
 
 def method_rows(cuts: Cuts) -> list[Row]:
-    """What one method made of a pair: warped image, λ over the fixed image, log-Jacobian, deformation grid."""
+    """What one method made of a pair: warped image, and where it deforms λ over the fixed image, log-Jacobian, grid."""
     numbers = [cuts.middle(p) for p in range(3)]
+    warped = _image_row(cuts, "Warped", "The moving image in the places of the fixed one.", "after")
+    if not cuts.deforms:
+        return [warped]
     return [
-        _image_row(cuts, "Warped", "The moving image in the places of the fixed one.", "after"),
+        warped,
         *(_over_fixed(cuts, weight) for weight in _lambda_rows(cuts, numbers)),
         _jacobian_row(cuts, numbers),
         _grid_row(cuts, numbers),

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ..registration.settings import RULES, obstacle_of
 from .cuts import Cuts
 from .page import page
 from .pictures import comparison, deformation_rows, match_rows
@@ -41,7 +42,7 @@ def report_html(registration: Registration, content: dict[str, Any], *, companio
         title=content.get("title") or "Registration",
         subtitle=f"Fixed image {images['fixed']}. Done in {content['seconds']:.1f} s on {content['device']}.",
         command=content["command"],
-        settings=_model_line(content) | content["settings"],
+        settings=_model_line(content) | _in_effect(content["settings"]),
         content=content,
         images=images,
         figures=figures,
@@ -120,6 +121,11 @@ def _model_line(content: dict[str, Any]) -> dict[str, str]:
         return {}
     values = "".join(f", {name} = {value:g}" for name, value in model["condition"].items())
     return {"model": f"{model['name']} ({model['system']}{values})"}
+
+
+def _in_effect(settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings that had an effect."""
+    return {name: value for name, value in settings.items() if name not in RULES or obstacle_of(name, settings) is None}
 
 
 def _worst_fold(cuts: Cuts, unit: LengthUnit) -> dict[str, str]:

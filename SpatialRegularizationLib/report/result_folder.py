@@ -27,17 +27,10 @@ from ..io.exchange import exchange
 from ..io.signals import signals_held
 
 REPORT = "report.json"
-FILES = (
-    "transform.h5",
-    "inverse.h5",
-    "warped.nii.gz",
-    "lambda.nrrd",
-    "jacobian.nrrd",
-    "displacement.nrrd",
-    REPORT,
-    "report.html",
-)
-"""What every result folder holds."""
+MAPS = ("lambda.nrrd", "jacobian.nrrd", "displacement.nrrd")
+"""What a result folder holds of a deformation."""
+FILES = ("transform.h5", "inverse.h5", "warped.nii.gz", *MAPS, REPORT, "report.html")
+"""What a result folder holds, as "files" of its report says: all of it, or all but the maps where nothing deforms."""
 OPTIONAL_FILES = ("warped_labels.nii.gz",)
 KNOWN = (*FILES, *OPTIONAL_FILES)
 
@@ -98,12 +91,14 @@ def claimed_folder(folder: str | os.PathLike) -> Iterator[Path]:
 def read_report(folder: str | os.PathLike) -> dict[str, Any] | None:
     """The content of report.json of a complete result folder, or None where there is none."""
     folder = Path(folder)
-    if not all((folder / name).is_file() for name in FILES):
+    if not (folder / REPORT).is_file():
         return None
     try:
-        return json.loads((folder / REPORT).read_text(encoding="utf-8"))
+        content = json.loads((folder / REPORT).read_text(encoding="utf-8"))
     except ValueError:
         return None
+    files = content.get("files") if isinstance(content, dict) else None  # earlier versions do not name them
+    return content if all((folder / name).is_file() for name in files or FILES) else None
 
 
 @contextlib.contextmanager

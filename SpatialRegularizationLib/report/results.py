@@ -5,7 +5,7 @@ inverse.h5          φ⁻¹, moving points to fixed points: carries points and m
 warped.nii.gz       the moving image on the fixed grid
 lambda.nrrd         λ(p)
 jacobian.nrrd       determinant of the Jacobian of the nonlinear part
-displacement.nrrd   total displacement φ(x) - x, mm LPS
+displacement.nrrd   total displacement φ(x) - x, mm LPS; these three where something deforms only
 report.json, report.html
 warped_labels.nii.gz   the label map of the moving image on the fixed grid, where one was given
 """
@@ -24,7 +24,7 @@ from ..io.transforms import file_bytes, write_transform
 from ..io.volumes import write_volume
 from ..transforms.resample import resample_labels_linear, total_displacement
 from .report import report_html
-from .result_folder import FILES, REPORT, check_destination, claimed_folder, read_report, replaced
+from .result_folder import FILES, MAPS, REPORT, check_destination, claimed_folder, read_report, replaced
 from .summary import summary
 
 if TYPE_CHECKING:
@@ -69,7 +69,8 @@ def write_result(
     with claimed_folder(folder) as folder:
         check_destination(folder, overwrite=overwrite)
         _check_space(folder, registration)
-        content = summary(registration, command) | (about or {})
+        files = [name for name in FILES if registration.displacement is not None or name not in MAPS]
+        content = summary(registration, command) | {"files": files} | (about or {})
         texts = {
             REPORT: json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False),
             "report.html": report_html(registration, content, companions=companions),
@@ -96,9 +97,10 @@ def _write_images(folder: Path, registration: Registration, companions: Companio
     write_transform(folder / "transform.h5", transform)
     write_transform(folder / "inverse.h5", inverse)
     write_volume(folder / "warped.nii.gz", registration.warped)
-    write_volume(folder / "lambda.nrrd", registration.lambda_map)
-    write_volume(folder / "jacobian.nrrd", registration.jacobian)
-    write_field(folder / "displacement.nrrd", total_displacement(transform, registration.displacement.grid))
+    if registration.displacement is not None:
+        write_volume(folder / "lambda.nrrd", registration.lambda_map)
+        write_volume(folder / "jacobian.nrrd", registration.jacobian)
+        write_field(folder / "displacement.nrrd", total_displacement(transform, registration.displacement.grid))
     if companions is not None and companions.moving_labels is not None:
         labels = resample_labels_linear(companions.moving_labels, transform, grid)
         write_volume(folder / "warped_labels.nii.gz", labels)

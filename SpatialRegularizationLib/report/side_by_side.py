@@ -87,4 +87,6 @@ def _how(registration: Registration) -> str:
     if registration.model:
         return f"network {registration.model['name']} ({registration.model['system']})"
     settings = registration.settings
+    if registration.displacement is None:
+        return f"linear transform alone: {settings.affine}"
     return f"optimized for this pair: {settings.similarity}, prior {settings.prior}"

@@ -17,6 +17,7 @@ from .. import __version__
 if TYPE_CHECKING:
     from ..geometry.volume import Volume
     from ..registration.result import Registration
+from ..measures.affine_part import AffinePart
 from ..measures.regularity import length_figures
 
 FORMAT = 1
@@ -24,6 +25,8 @@ FORMAT = 1
 
 CONVENTIONS = {
     "transform": "phi(x) = B (x + d(x)), fixed points to moving points, mm, LPS; B is `affine`",
+    "affine_part": "of B = R S, R a rotation, S symmetric: angle of R, shift of the center of the fixed image along L, P, S, "
+    "diagonal of S - 1 (stretch along L, P, S) and what is beside it (shear L-P, L-S, P-S)",
     "displacement.nrrd": "total displacement phi(x) - x in mm, LPS, on the grid of d (the fixed one, unless too large)",
     "jacobian": "determinant of the Jacobian of x + d(x), without B; above 1 the moving image is larger than the fixed",
     "folding_percent": "central differences, border replicated, percent of all voxels of the fixed grid",
@@ -37,6 +40,11 @@ CONVENTIONS = {
     "centers x of the fixed image, rounded up",
     "inverse_residual_p99_mm": "its 99th percentile",
 }
+OF_THE_DEFORMATION = (
+    "displacement.nrrd", "jacobian", "folding_percent", "folding_one_sided_percent", "ndv_percent", "sd_log_j",
+    "inverse_residual_mm", "inverse_residual_p99_mm",
+)  # fmt: skip
+"""Conventions of what a result without a deformation does not have."""
 
 
 def summary(registration: Registration, command: str) -> dict[str, Any]:
@@ -46,18 +54,21 @@ def summary(registration: Registration, command: str) -> dict[str, Any]:
         registration: the finished registration.
         command: the exact command that made it, or "".
     """
+    field = registration.displacement
+    conventions = {n: text for n, text in CONVENTIONS.items() if field is not None or n not in OF_THE_DEFORMATION}
     content = asdict(registration.figures) | {
         "format": FORMAT,
         "command": command,
         "settings": registration.settings.to_dict(),
         "model": registration.model or None,
         "notes": list(registration.notes),
-        "displacement_mm": length_figures(registration.displacement),
+        "displacement_mm": None if field is None else length_figures(field),
+        "affine_part": AffinePart.of(registration.affine, registration.fixed.grid.center).to_dict(),
         "affine": np.asarray(registration.affine, dtype=float).tolist(),
         "fixed": _geometry(registration.fixed),
         "moving": _geometry(registration.moving),
         "history": [asdict(level) for level in registration.history],
-        "conventions": CONVENTIONS,
+        "conventions": conventions,
         "versions": versions(),
     }
     return plain(content)

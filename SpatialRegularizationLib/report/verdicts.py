@@ -14,6 +14,8 @@ SIMILARITY_NAMES = {similarity.name: (similarity.title, similarity.good) for sim
 UNITS = (("m", 1e3, 1e3), ("mm", 1.0, 1e-2), ("µm", 1e-3, 1e-5), ("nm", 1e-6, 0.0))
 """Name, length in mm, and the smallest voxel in mm for which it is taken."""
 
+FOLDS = "Folded voxels"
+
 
 @dataclass(frozen=True)
 class LengthUnit:
@@ -82,6 +84,7 @@ def figures_of(content: dict[str, Any], voxel_mm: float) -> list[Figure]:
     unit = LengthUnit.of(voxel_mm)
     return [
         *_agreement(content, voxel_mm, unit),
+        *_affine_part(content, unit),
         *_regularity(content),
         *_displacement(content, voxel_mm, unit),
         *_cost(content),
@@ -97,8 +100,10 @@ def verdict_of(figures: Iterable[Figure]) -> tuple[str, str]:
         return "bad", f"Do not trust this result before looking closer: {_list(bad)}."
     if caution:
         return "caution", f"Look closer: {_list(caution)}."
+    deforms = any(f.name == FOLDS for f in figures)
+    sound = "the deformation is free of folds" if deforms else "a linear transform cannot fold"
     return "good", (
-        "The figures raise no alarm: the deformation is free of folds and the images agree better than before. "
+        f"The figures raise no alarm: {sound} and the images agree better than before. "
         "Figures cannot prove that the right structures were matched; the pictures below are for that."
     )
 
@@ -136,6 +141,30 @@ def _compared(
     return Figure(name, written[0], after, text, level, hint, headline)
 
 
+def _affine_part(content: dict[str, Any], unit: LengthUnit) -> Iterator[Figure]:
+    """What the affine part does; nothing where it is the identity and a deformation follows."""
+    part = content.get("affine_part")
+    if part is None:
+        return
+    alone = content.get("sd_log_j") is None
+    angle, shift, whole = part["rotation_degrees"], part["shift_mm"], "" if alone else " of the affine part"
+    if not alone and max(angle, *map(abs, (*shift, *part["stretch_percent"], *part["shear_percent"]))) < 1e-6:
+        return
+    text = f"Angle of the rotation{whole}. Is it plausible for how the two images were taken?"
+    level, hint = ("bad", "left and right change places") if part["mirrored"] else ("", "about one axis")
+    yield Figure("Rotation", "", f"{angle:.2f}°", text, level, hint, alone)
+    along = " / ".join(f"{v:+.{1 + unit.finer}f}" for v in (value / unit.mm for value in shift))
+    text = f"How far the center of the fixed image moves{whole}; along left, posterior and superior {along} {unit.name}."
+    yield Figure("Shift", "", f"{unit.number(math.hypot(*shift), 2)} {unit.name}", text, "", "of the center", alone)
+    if max(map(abs, (*part["stretch_percent"], *part["shear_percent"]))) < 1e-6:
+        return
+    after = " / ".join(f"{value:+.1f}" for value in part["stretch_percent"])
+    text = "Along left, posterior and superior; above 0 the moving image is larger. Between people up to 15 % is usual."
+    yield Figure("Stretch, L / P / S", "", f"{after} %", text, "", "along left, posterior, superior", alone)
+    text = "Largest of the three shears, as a share of the length. Between people up to 5 % is usual."
+    yield Figure("Shear", "", f"{max(map(abs, part['shear_percent'])):.1f} %", text)
+
+
 def _regularity(content: dict[str, Any]) -> Iterator[Figure]:
     if (folds := content.get("folding_percent")) is not None:
         text = (
@@ -143,7 +172,7 @@ def _regularity(content: dict[str, Any]) -> Iterator[Figure]:
             "Tissue cannot do that: 0 is required."
         )
         level, hint = ("good", "no tissue is turned inside out") if folds == 0 else ("bad", "should be 0")
-        yield Figure("Folded voxels", "", f"{folds:.3g} %", text, level, hint, True)
+        yield Figure(FOLDS, "", f"{folds:.3g} %", text, level, hint, True)
     if (one_sided := content.get("folding_one_sided_percent")) is not None:
         level, hint = ("good", "") if one_sided == 0 else ("caution", "should be 0")
         text = "The same with any of the eight one-sided differences."

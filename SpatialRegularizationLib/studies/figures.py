@@ -83,9 +83,11 @@ def figures_of_weight(registration: Registration, labels: Volume | None, regions
 
     Returns:
         lambda_mean, lambda_p5, lambda_p50, lambda_p95, lambda_gradient_correlation, lambda_mean_<region>; nothing where λ is
-        one constant.
+        one constant, or nothing deforms.
     """
     weight = registration.lambda_map
+    if weight is None:
+        return {}
     low, high = (float(v) for v in weight.data.aminmax())
     if high - low < UNIFORM:
         return {}

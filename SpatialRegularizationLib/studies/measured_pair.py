@@ -106,12 +106,13 @@ class Measuring:
             method.registration_settings(pair.preset), device=self._settings.device, threads=self._settings.threads
         )
         network = self._network(method)
+        start = pair.given if chosen.deformable == "none" else pair.start
         model = {} if network is None else {"model": (network.model, network.card), "condition": method.condition}
         with peak_memory_of(chosen_device(chosen.device)) as memory:
             registration = register(
                 pair.fixed, pair.moving, chosen,
                 companions=Companions(fixed_mask=pair.companions.fixed_mask, moving_mask=pair.companions.moving_mask),
-                initial=SpatialTransform(pair.start), **model,
+                initial=SpatialTransform(start), **model,
             )  # fmt: skip
         return registration, {"seconds": registration.seconds, "peak_memory_mb": memory.mb}
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..declaration import check_fields, integer, refuse_unknown, suggestion
 from ..registration.presets import PRESETS, preset_settings
-from ..registration.settings import RegistrationSettings, setting_names
+from ..registration.settings import RegistrationSettings, check_linear, setting_names
 from ..zoo.card import sha256_of
 from ..zoo.folder import installed, locate
 from .baselines import Baselines
@@ -60,7 +60,8 @@ class Method:
         wanted = self.what if self.kind == "preset" else self.preset
         base = preset_settings((pair_preset or "generic") if wanted == OF_THE_PAIR else wanted)
         refuse_unknown(self.settings, setting_names(), "setting")
-        changes = {"affine": "none", **self.settings}
+        linear = {**base.to_dict(), **self.settings}["deformable"] == "none"  # then the alignment is all that is asked for
+        changes = {**({} if linear else {"affine": "none"}), **self.settings}
         return replace(base, **changes, **({"refine_steps": self.refine} if self.refine else {}))
 
     def identity(self) -> dict[str, Any]:
@@ -129,7 +130,7 @@ def _checked(method: Method) -> Method:
         raise ValueError(f"{where} sets {own[0]}: {remedy}.")
     try:
         if method.kind != "baseline":
-            method.registration_settings()
+            check_linear(method.registration_settings(), model=method.kind == "model", initial=True)
     except ValueError as error:
         raise ValueError(f"{where}: {error}") from error
     return method

@@ -20,7 +20,8 @@ class ReadPair:
         name: of the pair.
         fixed, moving: the images.
         companions: masks on the grids of their images, label maps, points.
-        start: B, 4x4 mm LPS, from which all methods start.
+        start: B, 4x4 mm LPS, from which all methods start that deform.
+        given: B of the list's initial transform, from which rigid and affine methods start; the identity where it names none.
         preset: of its line in the list, or "".
     """
 
@@ -29,6 +30,7 @@ class ReadPair:
     moving: Volume
     companions: Companions
     start: np.ndarray
+    given: np.ndarray
     preset: str = ""
 
 

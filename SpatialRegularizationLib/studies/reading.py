@@ -46,7 +46,9 @@ def read_pair(pair: ListedPair, settings: StudySettings) -> ReadPair:
         if mask is not None
     }
     companions = replace(companions, **masks)
-    return ReadPair(pair.name, fixed, moving, companions, _start(pair, (fixed, moving), companions, settings), pair.preset)
+    given = _given(pair)
+    start = _start(pair, given, (fixed, moving), companions, settings)
+    return ReadPair(pair.name, fixed, moving, companions, start, given, pair.preset)
 
 
 def check_label_maps(companions: Companions, scored: Iterable[int] | None, *, refuse_others: bool) -> None:
@@ -85,14 +87,19 @@ def _listed(values: Iterable[Any]) -> str:
     return (", ".join(map(str, values[:8])) + (", …" if len(values) > 8 else "")) or "none"
 
 
-def _start(
-    pair: ListedPair, images: tuple[Volume, Volume], companions: Companions, settings: StudySettings
-) -> np.ndarray:
-    """B of the pair: what the list names as its initial transform, then what the study's `affine` finds."""
+def _given(pair: ListedPair) -> np.ndarray:
+    """B of what the list names as the initial transform of the pair."""
     initial = read_transform(pair.inputs["initial"]) if "initial" in pair.inputs else SpatialTransform()
     if initial.displacement is not None:
         raise ValueError("The initial transform bends, and all methods of a study start from an affine map: give that part only.")
+    return initial.affine_matrix
+
+
+def _start(
+    pair: ListedPair, given: np.ndarray, images: tuple[Volume, Volume], companions: Companions, settings: StudySettings
+) -> np.ndarray:
+    """B of the pair: what the list names, then what the study's `affine` finds."""
     kind = preset_settings(pair.preset).intensity if pair.preset else "percentile"
     prepared = [prepare_intensity(image, kind, f"{side} image") for image, side in zip(images, ("fixed", "moving"), strict=True)]
     masks = (companions.fixed_mask, companions.moving_mask)
-    return start_affine(*prepared, AffineStart(settings.affine), initial=initial.affine_matrix, masks=masks)
+    return start_affine(*prepared, AffineStart(settings.affine), initial=given, masks=masks)

@@ -121,16 +121,17 @@ class Registrations:
             self._files = None
 
     def _arrays(self, found: Registration) -> dict[str, str]:
-        arrays = {
-            "displacement": found.displacement.vectors, "lambda": found.lambda_map.data,
-            "jacobian": found.jacobian.data, "warped": found.warped.data,
-        }  # fmt: skip
+        arrays = {"warped": found.warped.data}
+        if found.displacement is not None:
+            maps = {"displacement": found.displacement.vectors, "lambda": found.lambda_map.data, "jacobian": found.jacobian.data}
+            arrays |= maps
         return self._files.write({name: array.detach().cpu() for name, array in arrays.items()})
 
 
 def _lattices(found: Registration) -> dict[str, Any]:
-    """Where the arrays lie."""
-    field, image = _lattice(found.displacement.grid), _lattice(found.warped.grid)
+    """Where the arrays lie; a linear result has the lattice of the fixed image for both."""
+    grid = found.warped.grid if found.displacement is None else found.displacement.grid
+    field, image = _lattice(grid), _lattice(found.warped.grid)
     return field | {f"warped_{name}": value for name, value in image.items()}
 
 

@@ -109,12 +109,13 @@ def of_model(name: str) -> Iterator[tuple[str, dict[str, str]]]:
 def of_registration(found: Registration) -> dict[str, str]:
     """Checksums of all that a registration holds."""
     figures = {name: value for name, value in asdict(found.figures).items() if name not in PASSING}
+    maps = ("warped",) if found.displacement is None else ("warped", "lambda_map", "jacobian")
     return {
-        **{name: _sum(getattr(found, name).data) for name in ("warped", "lambda_map", "jacobian")},
-        "displacement": _sum(found.displacement.vectors),
+        **{name: _sum(getattr(found, name).data) for name in maps},
+        "displacement": "" if found.displacement is None else _sum(found.displacement.vectors),
         "inverse": _of_transform(found.inverse_transform),
         "affine": _sum(torch.from_numpy(found.affine)),
-        "grids": repr([found.displacement.grid, found.warped.grid]),
+        "grids": repr([found.displacement and found.displacement.grid, found.warped.grid]),
         "figures": repr(figures),
         "history": repr(found.history),
         "notes": repr(found.notes),

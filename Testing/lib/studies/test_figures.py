@@ -36,7 +36,7 @@ def shifted_pair() -> ReadPair:
         fixed_points=points,
         moving_points=points + np.array(SHIFT),
     )
-    return ReadPair("p", bending.image(GRID, MOVED), bending.image(GRID), companions, np.eye(4))
+    return ReadPair("p", bending.image(GRID, MOVED), bending.image(GRID), companions, np.eye(4), np.eye(4))
 
 
 def shift_by(mm: tuple[float, float, float]) -> SpatialTransform:
