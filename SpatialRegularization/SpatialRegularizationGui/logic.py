@@ -21,7 +21,7 @@ from .inputs.request import RegistrationRequest, request_of_options
 from .run.events import Outcome, Preview, RunState, Signal, Step
 from .run.failures import failure_of_error
 from .run.install import Installer, Readiness
-from .run.outputs import Found, Stored, store
+from .run.outputs import Found, Stored, left_alone, store
 from .run.pending import Ends, PendingRequest
 from .run.preview import PreviewSession
 from .run.protocol import FIGURES, device_of, facts_of, message_of
@@ -316,9 +316,8 @@ class RegistrationLogic:
         self._stored, self._device = stored, facts["Device"]
         self._order_report()
         figures = {name: answer[name] for name in FIGURES if answer.get(name) is not None}
-        outcome = Outcome(
-            stored.outputs, figures, float(answer["seconds"]), self._device, request, tuple(answer["notes"]), self._report
-        )
+        notes = tuple(filter(None, (*answer["notes"], left_alone(request, stored))))
+        outcome = Outcome(stored.outputs, figures, float(answer["seconds"]), self._device, request, notes, self._report)
         return lambda: self.finished.emit(outcome)
 
     def _order_report(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..similarity import SIMILARITIES
@@ -15,6 +15,9 @@ UNITS = (("m", 1e3, 1e3), ("mm", 1.0, 1e-2), ("µm", 1e-3, 1e-5), ("nm", 1e-6, 0
 """Name, length in mm, and the smallest voxel in mm for which it is taken."""
 
 FOLDS = "Folded voxels"
+SETTLED = "about as before"
+AS_BEFORE = 0.05
+"""Of what two images lack in similarity: a linear map that changes less of it has neither gained nor lost."""
 
 
 @dataclass(frozen=True)
@@ -102,8 +105,9 @@ def verdict_of(figures: Iterable[Figure]) -> tuple[str, str]:
         return "caution", f"Look closer: {_list(caution)}."
     deforms = any(f.name == FOLDS for f in figures)
     sound = "the deformation is free of folds" if deforms else "a linear transform cannot fold"
+    agree = "about as well as" if any(f.hint == SETTLED for f in figures) else "better than"
     return "good", (
-        f"The figures raise no alarm: {sound} and the images agree better than before. "
+        f"The figures raise no alarm: {sound} and the images agree {agree} before. "
         "Figures cannot prove that the right structures were matched; the pictures below are for that."
     )
 
@@ -116,7 +120,8 @@ def _agreement(content: dict[str, Any], voxel_mm: float, unit: LengthUnit) -> It
     if content.get("similarity_after") is not None:
         name, good = SIMILARITY_NAMES[content["settings"]["similarity"]]
         values = content.get("similarity_before"), content["similarity_after"]
-        yield _compared(name, values, f"Similarity of the two images. {good}")
+        figure = _compared(name, values, f"Similarity of the two images. {good}")
+        yield replace(figure, level="", hint=SETTLED) if _settled(content) else figure
     for key, lengths, name, text in (
         ("dice", None, "Dice, mean of labels", "Overlap of the label maps: 1 is full, 0 is none."),
         ("tre", unit, "Landmark error, mean", f"Distance between corresponding points; one voxel is {unit.words(voxel_mm)}."),
@@ -127,6 +132,20 @@ def _agreement(content: dict[str, Any], voxel_mm: float, unit: LengthUnit) -> It
             outside = after.get("share_outside") or 0
             note = f" {100 * outside:.0f} % of the points lie outside the field." if outside else ""
             yield _compared(name, (before.get("mean"), after["mean"]), text + note, lengths, headline=key != "hd95")
+
+
+def _settled(content: dict[str, Any]) -> bool:
+    """Whether a linear map has left the similarity nearly as it was: images that lay well before may lie as well after."""
+    before, after = (content.get(f"similarity_{when}") for when in ("before", "after"))
+    if content.get("affine_part") is None or not _alone(content) or None in (before, after):
+        return False
+    best = next(s.exact for s in SIMILARITIES if s.name == content["settings"]["similarity"])
+    return abs(after - before) <= AS_BEFORE * abs(best - before)
+
+
+def _alone(content: dict[str, Any]) -> bool:
+    """Whether there is no deformation."""
+    return content.get("sd_log_j") is None
 
 
 def _compared(
@@ -146,7 +165,7 @@ def _affine_part(content: dict[str, Any], unit: LengthUnit) -> Iterator[Figure]:
     part = content.get("affine_part")
     if part is None:
         return
-    alone = content.get("sd_log_j") is None
+    alone = _alone(content)
     angle, shift, whole = part["rotation_degrees"], part["shift_mm"], "" if alone else " of the affine part"
     if not alone and max(angle, *map(abs, (*shift, *part["stretch_percent"], *part["shear_percent"]))) < 1e-6:
         return

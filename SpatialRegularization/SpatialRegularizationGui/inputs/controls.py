@@ -14,7 +14,7 @@ import qt
 import slicer
 
 from SpatialRegularizationLib.registration.presets import PRESETS
-from SpatialRegularizationLib.registration.settings import RULES, effect_of
+from SpatialRegularizationLib.registration.settings import RULES, effect_of, obstacle_of
 
 from ..parameters import AUTOMATIC, DECLARED, LIVE, OF_MODELS, PARAMETER_OF, SETTINGS, PanelParameters
 from .steps import decimals_of, round_step, step_of
@@ -67,12 +67,11 @@ class SettingControls:
         return self._all[name]
 
     def show(self, parameters: PanelParameters) -> None:
-        """Those that have an effect with the similarity and prior that are chosen; the sliders are shown by their section."""
+        """Those that have an effect beside what is chosen; the sliders are shown by their section."""
+        chosen = {name: getattr(parameters, PARAMETER_OF[name]) for name in SETTINGS}
         for name in SETTINGS:
-            effect = effect_of(name)
-            if effect is not None and name not in LIVE:
-                family, methods = effect
-                self[name].show(getattr(parameters, PARAMETER_OF[family]) in methods)
+            if effect_of(name) is not None and name not in LIVE:
+                self[name].show(obstacle_of(name, chosen) is None)
 
 
 def say(label: Any, text: str) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..scene.images import Image
 from ..scene.labels import label_image, label_values, mask_image
-from ..scene.nodes import check_holds_field, image_of, initial_affine, is_under, points_of, volume_problem
+from ..scene.nodes import check_holds_field, check_holds_linear, image_of, initial_affine, is_under, points_of, volume_problem
 from .request import INPUT_NAMES, OUTPUT_NAMES, SIDES, RegistrationRequest, missing_nodes
 
 
@@ -206,7 +206,7 @@ def _check_outputs(request: RegistrationRequest) -> None:
             f"The output transform {transform.GetName()} is itself under {transform.GetParentTransformNode().GetName()}: take "
             "it out from under that transform, or choose another one."
         )
-    check_holds_field(transform)
+    (check_holds_field if request.deforms else check_holds_linear)(transform)
     if is_under(request.fixed, transform):
         raise ValueError(
             f"The fixed volume {request.fixed.GetName()} is under the output transform {transform.GetName()}: take it out; only "

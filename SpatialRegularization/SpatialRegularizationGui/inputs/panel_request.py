@@ -38,7 +38,17 @@ def missing(parameters: PanelParameters | None, cards: Mapping[str, Card]) -> st
         return f"Download the model {model}"
     if model and cards[model].problem:
         return "Choose another model"
-    return ""
+    return _contradiction(parameters)
+
+
+def _contradiction(parameters: PanelParameters) -> str:
+    """What has to be chosen otherwise for a result without a deformation, in a few words."""
+    if parameters.deformable == "on":
+        return ""
+    if parameters.model:
+        return "Choose no model, or a preset that deforms"
+    nothing = parameters.affine == "none" and parameters.initialTransform is None
+    return "Choose an affine start, or a preset that deforms" if nothing else ""
 
 
 def condition_of(parameters: PanelParameters, card: Card | None) -> dict[str, float]:

@@ -24,6 +24,9 @@ def slider_range(setting: str, value: float) -> tuple[float, float]:
     return (0.0 if low == 0 else max(low, value / BELOW)), min(high, value * ABOVE if value > 0 else 1.0)
 
 
+STIFF = "The result is a linear transform: nothing deforms, so there is no regularization and no weight map."
+
+
 class RegularizationSection:
     """Controls of the section.
 
@@ -38,14 +41,15 @@ class RegularizationSection:
 
     def show(self, parameters: PanelParameters, card: Card | None) -> None:
         """The sliders that have an effect, with their ranges."""
-        ui, ranges = self._ui, _ranges(parameters, card)
-        shown = tuple(ranges) if card is not None else () if parameters.model else live_settings(parameters.prior)
+        ui, ranges, deforms = self._ui, _ranges(parameters, card), parameters.deformable == "on"
+        of_the_pair = live_settings(parameters.prior) if deforms and not parameters.model else ()
+        shown = tuple(ranges) if card is not None else of_the_pair
         for name in (*LIVE, *OF_MODELS):
             self._controls[name].show(name in shown)
-        self._controls["prior"].show(card is None)
+        self._controls["prior"].show(card is None and deforms)
         for name, (low, high) in ranges.items():
             _set_range(self._controls[name].editor, low, high, getattr(parameters, PARAMETER_OF[name]))
-        say(ui.regularizationLabel, _fixed(card))
+        say(ui.regularizationLabel, _fixed(card) if deforms else STIFF)
         ui.updateLiveCheckBox.enabled = ui.resetButton.enabled = bool(shown)
         ui.resetButton.text, ui.resetButton.toolTip = _reset_words(parameters, card)
         ui.refineButton.enabled = ui.refineStepsSpinBox.enabled = card is not None and not card.problem

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from SpatialRegularizationLib.declaration import refuse_unknown
-from SpatialRegularizationLib.registration.presets import preset_settings
+from SpatialRegularizationLib.registration.presets import PRESETS, preset_settings
 from SpatialRegularizationLib.registration.settings import setting_names
 
 SIDES = ("fixed", "moving")
@@ -84,6 +84,12 @@ class RegistrationRequest:
     preset: str = "generic"
     settings: Mapping[str, Any] = field(default_factory=dict)
     outputs: Outputs = field(default_factory=Outputs)
+
+    @property
+    def deforms(self) -> bool:
+        """False where a linear transform alone is asked for."""
+        known = PRESETS.get(self.preset)
+        return self.settings.get("deformable", "on" if known is None else known.deformable) == "on"
 
 
 REQUESTED = tuple(f.name for f in fields(RegistrationRequest))[2:]

@@ -63,6 +63,9 @@ class Review:
         result = self.result
         if result is None:
             return "Register a pair first."
+        linear = result.transform is not None and result.transform.IsLinear()
+        if linear and overlay in (Overlay.LAMBDA, Overlay.LOG_JACOBIAN, Overlay.FOLDS):
+            return "This result is a linear transform: nothing deforms, so there is no such map."
         if overlay is Overlay.LAMBDA and result.lambda_map is None:
             return "The weight map was not among the outputs: check it there and register again."
         if overlay in (Overlay.LOG_JACOBIAN, Overlay.FOLDS) and result.jacobian is None:

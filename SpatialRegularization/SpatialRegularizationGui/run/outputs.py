@@ -38,13 +38,13 @@ class Found:
 
     Args:
         affine: B, 4x4, mm LPS.
-        displacement: d (3, i, j, k), mm LPS, without B.
-        grid: where d lies.
+        displacement: d (3, i, j, k), mm LPS, without B; None where nothing deforms.
+        grid: where d lies, the fixed grid where there is none.
         images: of "warped", "lambda_map", "jacobian", those that there are.
     """
 
     affine: np.ndarray
-    displacement: np.ndarray
+    displacement: np.ndarray | None
     grid: Grid
     images: Mapping[str, Image]
 
@@ -58,8 +58,8 @@ class Found:
         """Of an answer of the worker, whose arrays are mapped and read only while the nodes are filled.
 
         Args:
-            values: "arrays" (name → path of a .npy file: "displacement", and "warped", "lambda", "jacobian" where they are
-                wanted), "shape", "index_to_lps_mm" and "affine"; "warped_shape" and "warped_index_to_lps_mm" where the
+            values: "arrays" (name → path of a .npy file: "displacement" where something deforms, and "warped", "lambda",
+                "jacobian" where they are wanted), "shape", "index_to_lps_mm" and "affine"; "warped_shape" and "warped_index_to_lps_mm" where the
                 warped image has another lattice.
         """
         grid = Grid.from_affine(np.array(values["index_to_lps_mm"]), tuple(values["shape"]))
@@ -69,7 +69,7 @@ class Found:
         found = {name: np.load(path, mmap_mode="r") for name, path in values["arrays"].items()}
         names = {"warped": "warped", "lambda_map": "lambda", "jacobian": "jacobian"}
         images = {name: Image(found[file][0], grids.get(name, grid)) for name, file in names.items() if file in found}
-        return cls(np.array(values["affine"]), found["displacement"], grid, images)
+        return cls(np.array(values["affine"]), found.get("displacement"), grid, images)
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class Stored:
     """What `store` did.
 
     Args:
-        outputs: with every node that now holds a result.
+        outputs: with every node that now holds a result; None for one that this registration does not have.
         folder_item: of the subject hierarchy.
         undo: `undo.restore()` takes it back.
     """
@@ -111,6 +111,16 @@ def store(scene: Any, request: RegistrationRequest, found: Found, facts: Mapping
     return Stored(outputs, folder, undo)
 
 
+def left_alone(request: RegistrationRequest, stored: Stored) -> str:
+    """Which of the chosen nodes were not filled since there was nothing for them, in a sentence; "" for none."""
+    chosen = {name: node for name, node in request.outputs.nodes.items() if name in request.outputs.wanted}
+    names = [node.GetName() for name, node in chosen.items() if getattr(stored.outputs, name) is None]
+    if not names:
+        return ""
+    words = f"{' and '.join(names)} {'is' if len(names) == 1 else 'are'} as before"
+    return f"A linear transform has no weight map and no Jacobian map: {words}."
+
+
 def restore_interpolation(scene: Any) -> None:
     """After a scene was loaded: registration transforms interpolate linearly again, as when they were made."""
     for node in nodes_of_class(scene, "vtkMRMLTransformNode"):
@@ -131,7 +141,7 @@ def _store(
 ) -> tuple[Outputs, int]:
     pair = {"fixed": request.fixed.GetName(), "moving": request.moving.GetName()}
     there = {"transform", "magnitude", *found.images}
-    nodes = {}
+    nodes, lacking = {}, dict.fromkeys(name for name in OUTPUT_NAMES if name not in there)
     for name in [name for name in OUTPUT_NAMES if name in request.outputs.wanted & there]:
         node = getattr(request.outputs, name)
         if node is None:
@@ -144,7 +154,7 @@ def _store(
         node.SetAttribute(ROLE, name)
     folder = _folder(undo, nodes, "Registration of {moving} to {fixed}".format(**pair))
     _note(request, nodes, folder, facts)
-    return replace(request.outputs, **nodes), folder
+    return replace(request.outputs, **lacking, **nodes), folder
 
 
 def _fill(name: str, node: Any, request: RegistrationRequest, found: Found, undo: Undo) -> None:

@@ -26,13 +26,17 @@ class Image:
             raise ValueError(f"Image values must be {self.grid.shape} as their grid, got {tuple(self.values.shape)}.")
 
 
-def total_displacement(affine: np.ndarray, displacement: np.ndarray, grid: Grid) -> np.ndarray:
-    """φ(x) - x = B (x + d(x)) - x on the grid of d: (3, i, j, k) float32, mm LPS, the first axes fastest in memory."""
-    total = np.empty(displacement.shape, dtype=np.float32, order="F")
+def total_displacement(affine: np.ndarray, displacement: np.ndarray | None, grid: Grid) -> np.ndarray:
+    """φ(x) - x = B (x + d(x)) - x on a grid, that of d: (3, i, j, k) float32, mm LPS, the first axes fastest in memory.
+
+    Where d is None, φ is B alone.
+    """
+    total = np.empty((3, *grid.shape), dtype=np.float32, order="F")
     # in planes, because positions are float64
     linear, axes = affine[:3, :3], np.meshgrid(*[np.arange(n) for n in grid.shape[:2]], indexing="ij")
     for k in range(grid.shape[2]):
         x = grid.index_to_point(np.stack([*axes, np.full_like(axes[0], k)], axis=-1))
-        moved = (x + np.moveaxis(displacement[..., k], 0, -1)) @ linear.T + affine[:3, 3]
+        bent = x if displacement is None else x + np.moveaxis(displacement[..., k], 0, -1)
+        moved = bent @ linear.T + affine[:3, 3]
         total[..., k] = np.moveaxis(moved - x, -1, 0)
     return total

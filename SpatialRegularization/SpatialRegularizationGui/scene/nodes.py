@@ -126,10 +126,11 @@ def set_transform(
 ) -> None:
     """Store φ(x) = B (x + d(x)) in a transform node, so that the moving data under it lie where the fixed data are.
 
-    The node becomes a node of the world (no parent transform); grids interpolate linearly, as the library does.
+    The node becomes a node of the world (no parent transform); grids interpolate linearly, as the library does. B alone is
+    stored as Slicer stores its own linear transforms, as the matrix to the parent, so that its sliders and inversion work on it.
 
     Args:
-        node: a vtkMRMLTransformNode; not one of a linear class where there is a field.
+        node: a vtkMRMLTransformNode; not one of a linear class where there is a field, none of B-splines where there is none.
         affine: B, 4x4.
         displacement: d (3, i, j, k), or None for B alone.
         grid: where d lies, the fixed grid.
@@ -138,10 +139,13 @@ def set_transform(
     Raises:
         ValueError: the class of the node cannot hold it.
     """
-    if displacement is not None:
-        check_holds_field(node)
+    affine = np.asarray(affine, dtype=np.float64)
+    (check_holds_linear if displacement is None else check_holds_field)(node)
     node.SetAndObserveTransformNodeID(None)
-    node.SetAndObserveTransformFromParent(_phi(np.asarray(affine, dtype=np.float64), displacement, grid, composite))
+    if displacement is None:
+        node.SetAndObserveTransformToParent(_linear(np.linalg.inv(affine)))
+    else:
+        node.SetAndObserveTransformFromParent(_phi(affine, displacement, grid, composite))
 
 
 def check_holds_field(node: Any) -> None:
@@ -153,6 +157,19 @@ def check_holds_field(node: Any) -> None:
     if node.GetClassName() in ("vtkMRMLLinearTransformNode", "vtkMRMLBSplineTransformNode"):
         raise ValueError(
             f"{node.GetName()} can hold no displacement field ({node.GetNodeTagName()}): choose another output transform, or "
+            "create a new one."
+        )
+
+
+def check_holds_linear(node: Any) -> None:
+    """Refuses a transform node of a class that can hold no linear transform.
+
+    Raises:
+        ValueError: it is a grid or a B-spline.
+    """
+    if node.GetClassName() in ("vtkMRMLGridTransformNode", "vtkMRMLBSplineTransformNode"):
+        raise ValueError(
+            f"{node.GetName()} can hold no linear transform ({node.GetNodeTagName()}): choose another output transform, or "
             "create a new one."
         )
 
@@ -299,11 +316,14 @@ def pulled(image: Image, phi: Any, grid: Grid, *, nearest: bool, fill: float) ->
     return Image(voxels_of(reslice.GetOutput()), grid)
 
 
-def _phi(affine: np.ndarray, displacement: np.ndarray | None, grid: Grid | None, composite: bool) -> Any:
-    if displacement is None:
-        linear = vtk.vtkTransform()
-        linear.SetMatrix(matrix_of(FLIP @ affine @ FLIP))
-        return linear
+def _linear(matrix: np.ndarray) -> Any:
+    """VTK's transform of a matrix (4x4, LPS): a new one, since those of nodes are replaced and never overwritten."""
+    linear = vtk.vtkTransform()
+    linear.SetMatrix(matrix_of(FLIP @ matrix @ FLIP))
+    return linear
+
+
+def _phi(affine: np.ndarray, displacement: np.ndarray, grid: Grid, composite: bool) -> Any:
     if np.array_equal(affine, np.eye(4)):
         return _field(displacement, grid)
     if not composite:
