@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 
@@ -63,3 +65,16 @@ def finished_registration(*, folded: bool = False, affine: np.ndarray | None = N
         seconds=1.5,
         notes=("Worked at the resolution of the fixed image.",),
     )
+
+
+def linear_registration(affine: np.ndarray) -> Registration:
+    """The same pair under an affine map alone."""
+    deformed = finished_registration(affine=affine)
+    none = dict.fromkeys(("folding_percent", "folding_one_sided_percent", "ndv_percent", "sd_log_j", "inverse_residual_mm"))
+    return replace(
+        deformed, displacement=None, lambda_map=None, jacobian=None, history=(), notes=(),
+        inverse_transform=SpatialTransform(np.linalg.inv(affine)),
+        warped=resample(deformed.moving, SpatialTransform(affine), deformed.fixed.grid),
+        figures=replace(deformed.figures, **none, inverse_residual_p99_mm=None),
+        settings=RegistrationSettings(affine="rigid", deformable="none"),
+    )  # fmt: skip

@@ -59,8 +59,8 @@ class Found:
 
         Args:
             values: "arrays" (name → path of a .npy file: "displacement" where something deforms, and "warped", "lambda",
-                "jacobian" where they are wanted), "shape", "index_to_lps_mm" and "affine"; "warped_shape" and "warped_index_to_lps_mm" where the
-                warped image has another lattice.
+                "jacobian" where they are wanted), "shape", "index_to_lps_mm" and "affine"; "warped_shape" and
+                "warped_index_to_lps_mm" where the warped image has another lattice.
         """
         grid = Grid.from_affine(np.array(values["index_to_lps_mm"]), tuple(values["shape"]))
         grids = {"warped": grid}

@@ -269,8 +269,8 @@ def test_an_image_too_large_for_its_field_is_warped_in_full_and_says_so() -> Non
     assert gain(found) < 0.3
 
 
-@pytest.mark.parametrize("name", PRESETS)
-def test_every_preset_registers_a_small_pair(name: str) -> None:
+@pytest.mark.parametrize("name", [name for name, settings in PRESETS.items() if settings.deformable == "on"])
+def test_every_preset_that_deforms_registers_a_small_pair(name: str) -> None:
     settings = replace(PRESETS[name], device="cpu")
     found = register(*COARSE_PAIR, settings)
     assert gain(found) < {"multi-modal": 0.8}.get(name, 0.5)

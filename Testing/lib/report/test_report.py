@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from finished import finished_registration
+from finished import finished_registration, linear_registration
 
 from SpatialRegularizationLib.geometry.companions import Companions
 from SpatialRegularizationLib.registration.result import Registration
@@ -60,6 +60,33 @@ def test_folds_are_red_and_in_the_verdict() -> None:
 def test_an_affine_part_gets_its_own_pictures() -> None:
     assert "affine part only" not in page_of(finished_registration())
     assert "affine part only" in page_of(finished_registration(affine=SHIFT))
+
+
+def test_the_page_of_a_linear_result_says_how_far_it_moves_and_shows_no_deformation() -> None:
+    html = page_of(linear_registration(SHIFT))
+    for words in ("Rotation", "0.00°", "Shift", "3.74 mm", "+3.0 / -2.0 / +1.0 mm", "Checkerboard after", "cannot fold"):
+        assert words in html, words
+    for words in ("λ", "lambda", "Deformation grid", "Jacobian", "Course", "Is the deformation", "affine part only", "No steps"):
+        assert words not in html, words
+    assert 'class="verdict good"' in html
+    assert "<tbody>\n</tbody>" not in html
+
+
+def test_stretch_and_shear_are_told_where_there_are_any_and_a_mirror_is_bad() -> None:
+    strained = np.diag([1.05, 0.97, 1.0, 1.0])
+    strained[0, 1] = strained[1, 0] = 0.02
+    html = page_of(linear_registration(strained))
+    assert "+5.0 / -3.0 / +0.0 %" in html
+    assert "<td>2.0 %</td>" in html
+    assert "Stretch" not in page_of(linear_registration(SHIFT))
+    mirrored = page_of(linear_registration(np.diag([-1.0, 1.0, 1.0, 1.0])))
+    assert 'class="verdict bad"' in mirrored
+    assert "left and right change places" in mirrored
+
+
+def test_the_affine_part_of_a_deformation_is_told_where_there_is_one() -> None:
+    assert "of the affine part" in page_of(finished_registration(affine=SHIFT))
+    assert "of the affine part" not in page_of(finished_registration())
 
 
 def test_label_maps_are_outlined() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from finished import finished_registration
+from finished import finished_registration, linear_registration
 
 from SpatialRegularizationLib.geometry.companions import Companions
 from SpatialRegularizationLib.io.atomic import write_text
@@ -15,7 +15,7 @@ from SpatialRegularizationLib.io.fields import read_field
 from SpatialRegularizationLib.io.transforms import read_transform
 from SpatialRegularizationLib.io.volumes import read_volume
 from SpatialRegularizationLib.report import results
-from SpatialRegularizationLib.report.result_folder import FILES, check_destination, read_report
+from SpatialRegularizationLib.report.result_folder import FILES, MAPS, check_destination, read_report
 from SpatialRegularizationLib.report.results import write_result
 from SpatialRegularizationLib.transforms.resample import resample_labels_linear, transform_points
 
@@ -145,6 +145,41 @@ def test_an_incomplete_folder_is_no_result(tmp_path: Path) -> None:
     (tmp_path / "r" / "inverse.h5").unlink()
     assert read_report(tmp_path / "r") is None
     assert read_report(tmp_path / "nowhere") is None
+
+
+def test_a_linear_result_is_whole_without_maps_and_its_transforms_are_exact_and_small(tmp_path: Path) -> None:
+    registration = linear_registration(SHIFT)
+    write_result(tmp_path / "r", registration)
+    assert _everything_in(tmp_path / "r") == sorted(set(FILES) - set(MAPS))
+    content = read_report(tmp_path / "r")
+    assert content["files"] == [name for name in FILES if name not in MAPS]
+    assert content["displacement_mm"] is None
+    assert content["affine_part"]["shift_mm"] == [3, -2, 1]
+    assert not {"jacobian", "sd_log_j", "displacement.nrrd"} & content["conventions"].keys()
+    for name, matrix in (("transform.h5", SHIFT), ("inverse.h5", np.linalg.inv(SHIFT))):
+        read = read_transform(tmp_path / "r" / name)
+        assert read.is_affine
+        assert np.array_equal(read.affine_matrix, matrix)
+        assert (tmp_path / "r" / name).stat().st_size < 20_000
+    (tmp_path / "r" / "inverse.h5").unlink()
+    assert read_report(tmp_path / "r") is None
+
+
+def test_a_linear_result_takes_the_place_of_a_deformation_and_the_other_way(tmp_path: Path) -> None:
+    for registration, names in ((finished_registration(), FILES), (linear_registration(SHIFT), set(FILES) - set(MAPS))) * 2:
+        write_result(tmp_path / "r", registration, overwrite=True)
+        assert _everything_in(tmp_path / "r") == sorted(names)
+        assert read_report(tmp_path / "r") is not None
+
+
+def test_a_report_of_a_version_that_did_not_name_its_files_needs_all_of_them(tmp_path: Path) -> None:
+    write_result(tmp_path / "r", finished_registration())
+    content = read_report(tmp_path / "r")
+    del content["files"]
+    (tmp_path / "r" / "report.json").write_text(json.dumps(content), encoding="utf-8")
+    assert read_report(tmp_path / "r") == content
+    (tmp_path / "r" / "lambda.nrrd").unlink()
+    assert read_report(tmp_path / "r") is None
 
 
 def test_a_text_file_is_replaced_in_one_step(tmp_path: Path) -> None:

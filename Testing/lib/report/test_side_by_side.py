@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
+import numpy as np
 import pytest
-from finished import finished_registration
+from finished import finished_registration, linear_registration
 
 from SpatialRegularizationLib.report.side_by_side import side_by_side_html
 
@@ -31,6 +32,15 @@ def test_the_verdict_is_that_of_the_worst_method_and_names_it() -> None:
     verdict = re.search(r'<p class="verdict (\w+)">(.*?)</p>', page)
     assert verdict.group(1) == "bad"
     assert verdict.group(2).startswith("torn: Do not trust")
+
+
+def test_linear_results_have_no_pictures_of_a_deformation_beside_one_that_has() -> None:
+    linear = linear_registration(np.eye(4))
+    page = side_by_side_html({"bent": finished_registration(), "straight": linear})
+    assert "<h3>Deformation grid: bent</h3>" in page
+    assert "<h3>Deformation grid: straight</h3>" not in page
+    assert "linear transform alone: rigid" in page
+    assert "Is the deformation plausible" not in side_by_side_html({"one": linear, "other": linear})
 
 
 def test_one_registration_alone_is_refused() -> None:

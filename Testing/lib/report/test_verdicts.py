@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import fields, replace
 
+import numpy as np
 import pytest
-from finished import finished_registration
+from finished import finished_registration, linear_registration
 
 from SpatialRegularizationLib.geometry import DisplacementField, Grid, SpatialTransform, Volume
 from SpatialRegularizationLib.registration.result import Registration
@@ -89,5 +90,18 @@ def test_the_verdict_follows_the_figures(change: dict, level: str, words: str) -
     registration = finished_registration()
     content = summary(replace(registration, figures=replace(registration.figures, **change)), "")
     found, sentence = verdict_of(figures_of(content, 1.5))
+    assert found == level
+    assert words in sentence
+
+
+@pytest.mark.parametrize(
+    ("after", "level", "words"),
+    [(0.9, "good", "agree better than before"), (0.29, "good", "about as well as before"), (0.2, "bad", "worse than before")],
+)
+def test_a_linear_map_that_changes_little_is_not_called_worse(after: float, level: str, words: str) -> None:
+    """It goes by mutual information, and images that lay well before cannot gain."""
+    registration = linear_registration(np.eye(4))
+    figures = replace(registration.figures, similarity_before=0.3, similarity_after=after)
+    found, sentence = verdict_of(figures_of(summary(replace(registration, figures=figures), ""), 1.5))
     assert found == level
     assert words in sentence

@@ -29,6 +29,8 @@ def test_methods_may_be_names_or_objects() -> None:
     assert [(m.name, m.kind) for m in methods] == [("brain-mri", "preset"), ("soft", "preset"), ("syn_mi", "baseline")]
     assert methods[1].registration_settings().lambda_max == 0.5
     assert methods[0].registration_settings().affine == "none", "all start from the shared affine map"
+    (rigid,) = read_methods(["rigid"], NONE)
+    assert rigid.registration_settings().affine == "rigid", "the alignment is all that is asked for"
 
 
 def test_the_preset_of_the_pair_is_the_one_of_its_line() -> None:
@@ -53,6 +55,7 @@ def test_the_preset_of_the_pair_is_the_one_of_its_line() -> None:
         ([{"preset": "generic", "settings": {"lambda_max": -1}}], "lambda_max must be"),
         ([{"preset": "generic", "settings": {"threads": 2}}], "set threads for the whole study"),
         ([{"preset": "generic", "refine": 20}], "has no model"),
+        ([{"model": "any-shapes-hyper", "preset": "rigid"}], "A model answers with a deformation, and nothing is to deform"),
         ([{"baseline": "syn_mi", "settings": {"lambda_max": 1}}], "takes no settings"),
         ([], "at least one preset, model or baseline"),
         ("generic", "must be a list"),

@@ -116,6 +116,8 @@ def test_the_command_leaves_report_best_values_and_database(table: Path, capsys:
     [
         ({"ranges": {"lamda_max": [0, 1]}}, "did you mean lambda_max"),
         ({"ranges": {"sigma_prime": [0, 1]}}, "sigma_prime has an effect with prior gaussian only"),
+        ({"preset": "rigid", "settings": {}}, "p1 is registered without a deformation (deformable none), and tuning looks for"),
+        ({"settings": {"deformable": "none"}}, "choose a preset that deforms"),
         ({"ranges": {"lambda_max": [0.1, 1e6]}}, "lambda_max must be a number from"),
         ({"trails": 3}, "did you mean trials"),
         ({"settings": {"lncc_windw": 5}}, "did you mean lncc_window"),

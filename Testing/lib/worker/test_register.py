@@ -23,7 +23,7 @@ from SpatialRegularizationLib.io.points import write_points
 from SpatialRegularizationLib.io.volumes import read_volume, write_volume
 from SpatialRegularizationLib.registration.register import register
 from SpatialRegularizationLib.registration.settings import RegistrationSettings
-from SpatialRegularizationLib.report.result_folder import FILES
+from SpatialRegularizationLib.report.result_folder import FILES, MAPS
 from SpatialRegularizationLib.worker import loaded_pair as loaded_pair
 from SpatialRegularizationLib.worker import register as worker_register
 from SpatialRegularizationLib.worker.server import PROTOCOL, Worker, devices
@@ -58,6 +58,25 @@ def test_a_registration_hands_over_what_the_library_finds(talk: Conversation, fo
     assert answer["shape"] == answer["warped_shape"] == list(GRID.shape)
     assert answer["affine"] == np.eye(4).tolist()
     assert answer["folding_percent"] == whole.figures.folding_percent
+
+
+def test_a_linear_registration_hands_over_the_matrix_and_the_warped_image_alone(
+    talk: Conversation, folder: Path, tmp_path: Path
+) -> None:
+    asked = pair(folder, preset="rigid", settings={"device": "cpu", "threads": 1}, out=str(tmp_path / "out"))
+    answer = talk.ask({"register": asked})
+    assert set(answer["arrays"]) == {"warped"}
+    assert np.load(answer["arrays"]["warped"]).shape == (1, *GRID.shape)
+    assert answer["shape"] == answer["warped_shape"] == list(GRID.shape)
+    linear = np.array(answer["affine"])[:3, :3]
+    assert np.allclose(linear.T @ linear, np.eye(3), atol=1e-9)
+    assert answer["folding_percent"] is answer["displacement_mm"] is None
+    assert answer["affine_part"]["rotation_degrees"] >= 0
+    assert {path.name for path in (tmp_path / "out").iterdir()} == set(answer["files"]) == set(FILES) - set(MAPS)
+    assert talk.ask({"report": {"out": str(tmp_path / "r.html")}})["out"] == str(tmp_path / "r.html")
+    refused = talk.ask({"preview": pair(folder, preset="rigid", settings={})})
+    assert refused["kind"] == "input"
+    assert refused["message"].startswith("Live updates show what the weight of a deformation changes")
 
 
 def test_where_the_field_is_coarser_the_warped_image_is_not(talk: Conversation, folder: Path) -> None:
