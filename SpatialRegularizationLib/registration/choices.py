@@ -16,6 +16,8 @@ from ..geometry.grid import Grid
 from ..priors import PRIORS
 from ..priors.prior import Prior
 from ..regularizers.diffusion import WeightedDiffusion
+from ..regularizers.edges import EdgeDiffusion, edge_shares
+from ..regularizers.regularizer import Regularizer
 from ..similarity import SIMILARITIES
 from ..similarity.mse import Mse
 from ..similarity.similarity import Similarity
@@ -37,6 +39,8 @@ class ComputeChoices:
     prior: Prior
     network_precision: str
     """Of a model's pass: "float32" or "bf16"."""
+    edge_relief: float
+    """What edges of the fixed image take from the weight of differences across them, 0 to 1."""
 
     @classmethod
     def of(cls, settings: RegistrationSettings) -> ComputeChoices:
@@ -48,6 +52,7 @@ class ComputeChoices:
             compared,
             chosen_prior(settings),
             settings.network_precision,
+            settings.edge_relief,
         )
 
     @property
@@ -76,9 +81,17 @@ class ComputeChoices:
         with torch.no_grad():
             return replace(pair, fixed=self.compared.features(pair.fixed), moving=self.compared.features(pair.moving))
 
-    def regularizer(self, spacing: tuple[float, ...] | None) -> WeightedDiffusion:
-        """Weighted diffusion in the physical proportions of the lattice."""
-        return WeightedDiffusion(spacing=spacing)
+    def regularizer(self, fixed: Tensor, lattice: tuple[int, ...], spacing: tuple[float, ...] | None) -> Regularizer:
+        """Weighted diffusion in the physical proportions of the lattice, less of it across the edges of the fixed image.
+
+        Args:
+            fixed: (1, 1, *s), the image of this level.
+            lattice: of the velocity.
+            spacing: see `relative_spacing`.
+        """
+        if self.edge_relief == 0:
+            return WeightedDiffusion(spacing=spacing)
+        return EdgeDiffusion(edge_shares(fixed, lattice, relief=self.edge_relief, spacing=spacing), spacing)
 
     @staticmethod
     def relative_spacing(

@@ -164,7 +164,8 @@ def _level(
 
     speed = REFINEMENT_SPEED / free.coarser if isinstance(free, Guided) else 1.0
     descent = Descent(steps, speed * prepared.settings.learning_rate, prepared.settings.tolerance)
-    objective = Objective(prepared.choices.similarity, prepared.choices.regularizer(free.spacing), prepared.choices.prior)
+    regularizer = prepared.choices.regularizer(pair.fixed, tuple(free.velocity.shape[2:]), free.spacing)
+    objective = Objective(prepared.choices.similarity, regularizer, prepared.choices.prior)
     energies = descend(free, prepared.choices.featured(pair), objective, descent, on_step=on_step)
     columns = {name: tuple(e[name] for e in energies) for name in ("total", "similarity", "regularization", "prior")}
     return LevelHistory(stage=stage, **columns)

@@ -190,7 +190,8 @@ class PairPreview:
         free = Free(
             velocity, choices.prior.optimal_lambda, lambda_pooling=settings.lambda_pooling, spacing=spacing
         )  # fmt: skip
-        objective = Objective(choices.similarity, choices.regularizer(spacing), choices.prior)
+        regularizer = choices.regularizer(self._pair.fixed, tuple(velocity.shape[2:]), spacing)
+        objective = Objective(choices.similarity, regularizer, choices.prior)
         descent = Descent(STEPS, settings.learning_rate)
         descend(free, choices.featured(self._pair), objective, descent, on_step=lambda *_: check())
         found = free.velocity.detach()

@@ -43,6 +43,10 @@ class RegistrationSettings:
     lambda_pooling: int = integer(
         1, 1, 32, "voxels", "edge of the blocks of the velocity's lattice over which lambda is evaluated"
     )
+    edge_relief: float = number(
+        0.0, 0.0, 0.99, "", "share of lambda that strong edges of the fixed image take from differences of the motion across "
+        "them, so that organs can slide along one another; 0 none",
+    )  # fmt: skip
     affine: str = choice(
         "affine", ("none", "center", "rigid", "affine"), "alignment before the deformable stage, by mutual information"
     )
@@ -105,8 +109,8 @@ class RegistrationSettings:
 
 
 OF_THE_DEFORMATION = (
-    "prior", "lambda_pooling", "global_search", "levels", "learning_rate", "tolerance", "refine_steps", "working_spacing_mm",
-    "max_voxels", "precision", "network_precision",
+    "prior", "lambda_pooling", "edge_relief", "global_search", "levels", "learning_rate", "tolerance", "refine_steps",
+    "working_spacing_mm", "max_voxels", "precision", "network_precision",
 )  # fmt: skip
 """Settings that have an effect where something deforms only, like the parameters of the prior."""
 

@@ -3,7 +3,8 @@
     R(u, λ) = 1/(9 N) Σ_p λ(p) |∇u(p)|²,      |∇u(p)|² = Σ_a Σ_c ( (s_c/s_a) (u_c(p + e_a) - u_c(p)) )²
 
 with forward differences (none across the end of an axis) and voxel sizes s (all 1 unless given: then the gradient of the
-physical displacement, for anisotropic lattices). A uniform λ ≡ c gives c times plain diffusion.
+physical displacement, for anisotropic lattices). A uniform λ ≡ c gives c times plain diffusion. λ may have one channel per axis:
+λ_a(p) then weighs the differences along axis a (`edges.py`).
 
 Deviates: the paper sums over voxels; the mean over voxels and the nine differences is used here, in which the published
 optima of λmax, λmean, α′ and σ′ are stated (multiply by 9 N for the sum; the released mean runs over the n - 1 differences
@@ -59,7 +60,7 @@ def weighted_diffusion(
 
     Args:
         u: (N, d, *s) displacement in voxels.
-        lambda_map: (N, 1, *s) ≥ 0, or a number.
+        lambda_map: (N, 1, *s) ≥ 0, or (N, d, *s) with channel a for the differences along axis a, or a number.
         end, spacing: see `WeightedDiffusion`.
 
     Returns:
@@ -115,6 +116,7 @@ def _accumulate(u, lambda_map, end, factors, grad_u, grad_lambda) -> Tensor:
     total = torch.zeros((), dtype=torch.float64, device=u.device)
     depth = u.shape[2]
     planes = depth if u.device.type != "cpu" else max(1, PLANES_VOXELS // max(1, u[0, 0, 0].numel()))
+    per_axis = lambda_map is not None and lambda_map.shape[1] > 1
     for n in range(u.shape[0]):
         for start in range(0, depth, planes):
             for c in range(u.shape[1]):
@@ -122,9 +124,10 @@ def _accumulate(u, lambda_map, end, factors, grad_u, grad_lambda) -> Tensor:
                     stop = min(start + planes, depth - (1 if axis == 0 else 0))
                     if stop <= start:
                         continue
+                    channel = axis if per_axis else 0
                     total += _one_axis(
-                        (u[n, c], None if lambda_map is None else lambda_map[n, 0]),
-                        (None if grad_u is None else grad_u[n, c], None if grad_lambda is None else grad_lambda[n, 0]),
+                        (u[n, c], None if lambda_map is None else lambda_map[n, channel]),
+                        (None if grad_u is None else grad_u[n, c], None if grad_lambda is None else grad_lambda[n, channel]),
                         axis, slice(start, stop), end, float(factors[axis, c]),
                     )  # fmt: skip
     return total
