@@ -73,7 +73,8 @@ for selector in (ui.fixedSelector, ui.movingSelector):
     selector.setCurrentNode(node)
 
 def shown():
-    return [name for name in setting_names() if effect_of(name) and not widget.panel.controls[name].editor.isHidden()]
+    of_methods = [name for name in setting_names() if (effect_of(name) or ("deformable",))[0] != "deformable"]
+    return [name for name in of_methods if not widget.panel.controls[name].editor.isHidden()]
 
 told["offered"] = [[box.itemText(n) for n in range(box.count)] for box in (ui.priorSelector, ui.similaritySelector)]
 told["before"] = shown()
