@@ -47,8 +47,7 @@ def conclude(prepared: PreparedPair, solution: Solution) -> Registration:
     tell("warping and scoring", WARP)
     warped = resample(moving, transform, fixed.grid, fill=fill_of(moving))
     jacobian = Volume(jacobian_determinant(u)[0], where)
-    figures = _figures(prepared, solution, transform, u, missed)
-    tell("done", 1.0)
+    figures = _figures(prepared, solution, transform, found, missed)
     return Registration(
         fixed=fixed, moving=moving, warped=warped, displacement=displacement,
         inverse_transform=found.inverse.transform(affine, where), affine=affine,
@@ -65,14 +64,15 @@ def fill_of(moving: Volume) -> float:
 
 
 def _figures(
-    prepared: PreparedPair, solution: Solution, transform: SpatialTransform, u: Tensor, missed: tuple[float, float]
+    prepared: PreparedPair, solution: Solution, transform: SpatialTransform, found: FoldFree, missed: tuple[float, float]
 ) -> Figures:
-    common, regularity = common_figures(prepared, transform, solution.similarity), measure_regularity(u)
+    common, regularity = common_figures(prepared, transform, solution.similarity), measure_regularity(found.u.cpu())
     return replace(
         common,
         folding_percent=regularity.folding_percent,
         folding_one_sided_percent=regularity.folding_one_sided_percent,
         ndv_percent=regularity.ndv_percent,
+        smoothed_percent=100 * found.folded / found.u[0, 0].numel(),
         sd_log_j=regularity.sd_log_j,
         inverse_residual_p99_mm=missed[0],
         inverse_residual_mm=missed[1],

@@ -18,6 +18,8 @@ BEGIN = 0.1
 """Share of a whole job at which the alignment ends; the rest of the bar is the descent's, which is left out here."""
 SCORED_VOXELS = 1_000_000
 """Similarity before and after is taken on a lattice of at most about this many: 2 mm in a head, two seconds of one core each."""
+CHECKED = 0.105
+"""The same where the result is checked."""
 FASTER = 0.9 / BEGIN
 """How much faster the bar moves during the alignment of a job that ends with it."""
 
@@ -44,7 +46,6 @@ def conclude_linear(prepared: PreparedPair) -> Registration:
     similarity = _score(prepared, np.eye(4)), _score(prepared, prepared.affine)
     warped = resample(moving, transform, fixed.grid, fill=fill_of(moving))
     figures = common_figures(prepared, transform, similarity)
-    tell("done", 1.0)
     return Registration(
         fixed=fixed, moving=moving, warped=warped, displacement=None,
         inverse_transform=SpatialTransform(np.linalg.inv(prepared.affine)), affine=prepared.affine, lambda_map=None,

@@ -1,7 +1,7 @@
 """Register two volumes: prepare them, find a deformation, conclude with a transform, maps and figures. The main job.
 
     prepare: intensities, masks, affine start B, working grid → solve: a network's answer, a descent on the velocity, or both
-    → conclude: folds removed, displacement in mm, its inverse, λ, Jacobian, figures
+    → conclude: folds removed, displacement in mm, its inverse, λ, Jacobian, figures → judged: good, look here or failed
     deformable none: prepare → conclude_linear, and φ = B
 
     φ(x) = B( x + d(x) )        fixed point → moving point, LPS mm
@@ -19,7 +19,8 @@ from ..geometry.volume import Volume
 from ..models.base import RegistrationModel
 from .choices import ComputeChoices, threads
 from .conclude import Solution, conclude
-from .linear import FASTER, check_straight, conclude_linear
+from .evidence import judged
+from .linear import CHECKED, FASTER, check_straight, conclude_linear
 from .network import Answer, Network, check_initial, network_of, predict
 from .optimize import optimize, refine
 from .prepare import PreparedPair, prepare
@@ -73,13 +74,13 @@ def register(  # eight arguments: the pair, how, what goes with it, and three th
         reporter = Reporter(monitor, faster=FASTER if linear else 1.0)
         prepared = prepare(fixed, moving, settings, reporter=reporter, companions=companions, initial=initial)
         if linear:
-            return conclude_linear(prepared)
+            return judged(prepared, conclude_linear(prepared), at=CHECKED)
         pair = prepared.tensors()
         answer = None if network is None else predict(prepared, network)
         prepared = prepared.without_images()
         solution = optimize(prepared, pair, initial) if answer is None else _answered(prepared, pair, answer)
         del pair
-        return conclude(prepared, solution)
+        return judged(prepared, conclude(prepared, solution))
 
 
 def _network(

@@ -11,6 +11,7 @@ from ..geometry.displacement import DisplacementField
 from ..geometry.transform import SpatialTransform
 from ..geometry.volume import Volume
 from .settings import RegistrationSettings
+from .verdict import Verdict
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ class Figures:
         tre_before_mm, tre_after_mm: {"mean", "median", "p95", "max", "share_outside"}, mm.
         folding_percent: voxels with a central-difference Jacobian determinant ≤ 0, percent of the fixed grid.
         folding_one_sided_percent: voxels where any of the eight one-sided determinants is ≤ 0, percent.
+        smoothed_percent: voxels that folded before the deformation was smoothed there, percent.
         ndv_percent: non-diffeomorphic volume, percent (`measures/regularity.py`).
         sd_log_j: standard deviation of the logarithm of the Jacobian determinant.
         inverse_residual_p99_mm, inverse_residual_mm: distance between x and inverse(transform(x)) over the voxel centers x of the
@@ -56,6 +58,7 @@ class Figures:
     folding_percent: float | None = None
     folding_one_sided_percent: float | None = None
     ndv_percent: float | None = None
+    smoothed_percent: float | None = None
     sd_log_j: float | None = None
     inverse_residual_p99_mm: float | None = None
     inverse_residual_mm: float | None = None
@@ -83,6 +86,7 @@ class Registration:
         seconds: wall time, s.
         notes: sentences for the report (working resolution, what was repaired, and why).
         model: name, system, condition and checksum of the network that answered; empty where there was none.
+        verdict: good, look here or failed, and why; None before it has been checked.
     """
 
     fixed: Volume
@@ -99,6 +103,7 @@ class Registration:
     seconds: float
     notes: tuple[str, ...] = ()
     model: dict[str, Any] = field(default_factory=dict)
+    verdict: Verdict | None = None
 
     @property
     def transform(self) -> SpatialTransform:

@@ -32,6 +32,7 @@ CONVENTIONS = {
     "folding_percent": "central differences, border replicated, percent of all voxels of the fixed grid",
     "folding_one_sided_percent": "any of the eight one-sided determinants not positive, same voxels",
     "ndv_percent": "non-diffeomorphic volume (Liu et al., IJCV 2024), same voxels",
+    "smoothed_percent": "voxels that folded on the lattice before the deformation was smoothed around them",
     "sd_log_j": "standard deviation of log max(J, 1e-9), same voxels",
     "dice": "2|A and B| / (|A| + |B|) on the fixed grid; labels absent from both images are left out",
     "hd95": "larger of the two directed 95th percentiles of the surface distance, mm",
@@ -41,8 +42,8 @@ CONVENTIONS = {
     "inverse_residual_p99_mm": "its 99th percentile",
 }
 OF_THE_DEFORMATION = (
-    "displacement.nrrd", "jacobian", "folding_percent", "folding_one_sided_percent", "ndv_percent", "sd_log_j",
-    "inverse_residual_mm", "inverse_residual_p99_mm",
+    "displacement.nrrd", "jacobian", "folding_percent", "folding_one_sided_percent", "ndv_percent", "smoothed_percent",
+    "sd_log_j", "inverse_residual_mm", "inverse_residual_p99_mm",
 )  # fmt: skip
 """Conventions of what a result without a deformation does not have."""
 
@@ -61,6 +62,7 @@ def summary(registration: Registration, command: str) -> dict[str, Any]:
         "command": command,
         "settings": registration.settings.to_dict(),
         "model": registration.model or None,
+        "verdict": None if registration.verdict is None else registration.verdict.to_dict(),
         "notes": list(registration.notes),
         "displacement_mm": None if field is None else length_figures(field),
         "affine_part": AffinePart.of(registration.affine, registration.fixed.grid.center).to_dict(),
