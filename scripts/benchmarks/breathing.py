@@ -147,7 +147,7 @@ def breathing_case(name: str, image: np.ndarray, grid: known_pair.Grid, organ: n
         moving_grid=grid,
         truth=truth,
         regions=_regions(fixed, truth, organ, grid),
-        preset="chest-ct" if image.min() < -500 else "generic",
+        preset="chest-ct" if image.min() < -500 else "abdomen-mri",
     )
 
 
