@@ -42,7 +42,7 @@ def test_rigid_and_affine_stand_in_the_list_of_presets_and_show_only_what_has_an
         assert not hidden & shown
         assert hidden <= usual
         assert "nothing deforms" in ui.regularizationLabel.text
-        assert not (ui.updateLiveCheckBox.enabled or ui.resetButton.enabled)
+        assert (ui.updateLiveCheckBox.enabled, ui.resetButton.enabled) == (False, False)
     prefer(ui, "generic")
     assert visible(widget) == usual
     assert ui.updateLiveCheckBox.enabled
