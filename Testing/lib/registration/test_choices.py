@@ -16,6 +16,8 @@ from SpatialRegularizationLib.registration.prepare import prepare
 from SpatialRegularizationLib.registration.progress import Reporter
 from SpatialRegularizationLib.registration.settings import RegistrationSettings
 from SpatialRegularizationLib.registration.working_pair import TensorPair
+from SpatialRegularizationLib.regularizers.diffusion import WeightedDiffusion
+from SpatialRegularizationLib.regularizers.edges import EdgeDiffusion
 from SpatialRegularizationLib.similarity.lncc import Lncc
 from SpatialRegularizationLib.similarity.mse import Mse
 
@@ -46,6 +48,16 @@ def test_a_similarity_is_chosen_by_name(name: str, kind: type) -> None:
 
 def test_the_window_reaches_the_similarity() -> None:
     assert ComputeChoices.of(SETTINGS).similarity.window == 5
+
+
+@pytest.mark.parametrize(("relief", "kind"), [(0.0, WeightedDiffusion), (0.9, EdgeDiffusion)])
+def test_edges_take_weight_where_that_is_asked_for(relief: float, kind: type) -> None:
+    choices = ComputeChoices.of(replace(SETTINGS, edge_relief=relief))
+    regularizer = choices.regularizer(tensors().fixed, (6, 5, 5), (1.0, 1.0, 2.0))
+    assert isinstance(regularizer, kind)
+    assert regularizer.spacing == (1.0, 1.0, 2.0)
+    if relief:
+        assert regularizer.shares.shape == (1, 3, 6, 5, 5)
 
 
 def test_descriptors_replace_the_images_for_mind_alone() -> None:
