@@ -1,8 +1,9 @@
 """Run `spatialreg`, the command line: find the subcommand, turn errors into one sentence and an exit code.
 
-Exit codes: 0 done, 1 failed, 2 wrong usage, 128 and the number of the signal where one ended it (130 Ctrl+C, 143 SIGTERM,
-129 closed terminal). Errors are one sentence on standard error; --debug adds the traceback. An interrupted or failed command
-leaves nothing half-written. A finished result is 0, whether or not somebody could be told.
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 done with the verdict "failed" (register --strict), 128 and the number of the
+signal where one ended it (130 Ctrl+C, 143 SIGTERM, 129 closed terminal). Errors are one sentence on standard error; --debug adds
+the traceback. An interrupted or failed command leaves nothing half-written. A finished result is 0, whether or not somebody could
+be told.
 """
 
 from __future__ import annotations

@@ -62,6 +62,7 @@ def _hostile_registration(h: Hostile) -> tuple[Registration, dict]:
     content = summary(found, h("command")) | {"title": h("title")}
     content["settings"] |= {h("setting"): h("value")}
     content["conventions"] = {h("figure"): h("convention")}
+    content["verdict"] = {"level": "look here", "reasons": [h("reason")], "evidence": {}}
     return found, content
 
 

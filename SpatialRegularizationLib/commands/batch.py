@@ -21,6 +21,7 @@ from ..io.claims import TakenError, claimed
 from ..io.lists import ListedPair, read_pairs
 from ..registration.choices import chosen_device
 from ..report.result_folder import check_destination, claimed_folder, read_report
+from ..report.verdicts import Judgment, judgment_of
 from .console import Console, UsageError, one_sentence
 from .model_choice import model_choice
 from .options import INPUTS
@@ -39,8 +40,10 @@ FIGURES = {
     "sd_log_j": ("sd_log_j",),
 }
 """Columns of summary.csv and where they stand in report.json."""
-COLUMNS = ("name", "state", *FIGURES, "message")
+COLUMNS = ("name", "state", "verdict", *FIGURES, "reasons", "message")
 SUMMARY = "summary.csv"
+FAILED = 3
+"""Exit code with --strict where a registration was finished and its verdict is "failed"."""
 IN_WORK = "in work"
 """The state of a pair that another process registers at this moment; no pair keeps it to the end."""
 PAUSE_S = 1.0
@@ -59,11 +62,19 @@ class Outcome:
     def row(self) -> dict[str, str]:
         """The pair's line of summary.csv."""
         figures = {column: _cell(self.content, keys) for column, keys in FIGURES.items()}
-        return {"name": self.name, "state": self.state} | figures | {"message": self.message}
+        judgment = self.judgment
+        words = {"verdict": judgment.word.lower() if judgment else ""}
+        reasons = {"reasons": " ".join(judgment.reasons) if judgment else ""}
+        return {"name": self.name, "state": self.state} | words | figures | reasons | {"message": self.message}
+
+    @property
+    def judgment(self) -> Judgment | None:
+        """The verdict; None without a result, or where an earlier version made it."""
+        return judgment_of(self.content)
 
 
 def run_table(options: argparse.Namespace, console: Console, command: str) -> int:
-    """Register every pair; returns 1 when one failed.
+    """Register every pair; returns 1 when one failed, and with --strict 3 when the verdict on one is "failed".
 
     Raises:
         UsageError: the table cannot be understood; nothing was registered then.
@@ -83,7 +94,9 @@ def run_table(options: argparse.Namespace, console: Console, command: str) -> in
     console.result(
         {"summary": str(out / SUMMARY), "pairs": [outcome.row() for outcome in outcomes]} | counts, _text(outcomes)
     )
-    return 1 if counts["failed"] else 0
+    if counts["failed"]:
+        return 1
+    return FAILED if options.strict and any(o.judgment and o.judgment.level == "bad" for o in outcomes) else 0
 
 
 class Batch:
@@ -205,11 +218,12 @@ def _table(rows: Iterable[dict[str, str]]) -> str:
 def _text(outcomes: list[Outcome]) -> str:
     """The table for people: name, state, and the figures that any pair has."""
     rows = [outcome.row() for outcome in outcomes]
-    columns = ["name", "state", *(column for column in FIGURES if any(row[column] for row in rows))]
+    columns = ["name", "state", *(column for column in ("verdict", *FIGURES) if any(row[column] for row in rows))]
     widths = {column: max(len(column), *(len(row[column]) for row in rows)) for column in columns}
     lines = ["  ".join(column.ljust(widths[column]) for column in columns)]
     lines += ["  ".join(row[column].ljust(widths[column]) for column in columns).rstrip() for row in rows]
     lines += [f"{row['name']}: {row['message']}" for row in rows if row["state"] == "failed"]
+    lines += [f"{outcome.name}: {reason}" for outcome in outcomes if outcome.judgment for reason in outcome.judgment.reasons]
     return "\n".join(lines)
 
 

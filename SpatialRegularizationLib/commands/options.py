@@ -90,8 +90,8 @@ def build_parser(asked: str | None = None) -> Parser:
         prog="spatialreg",
         description="Register two volumes with a regularization weight that varies in space: estimated from the pair itself, or "
         "predicted by a network.",
-        epilog="Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted (Ctrl+C), 143 ended (SIGTERM), 129 terminal closed. "
-        "'spatialreg COMMAND --help' says more.",
+        epilog="Exit codes: 0 done, 1 failed, 2 wrong usage, 3 a failed verdict (register --strict), 130 interrupted (Ctrl+C), "
+        "143 ended (SIGTERM), 129 terminal closed. 'spatialreg COMMAND --help' says more.",
     )
     parser.add_argument("--version", action="version", version=f"spatialreg {__version__}")
     commands = parser.add_subparsers(dest="name", required=True, metavar="COMMAND", parser_class=Parser)

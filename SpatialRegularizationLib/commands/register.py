@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..registration.choices import chosen_device
-from ..report.verdicts import figures_of
-from .batch import run_table
+from ..report.verdicts import figures_of, judgment_of
+from .batch import FAILED, run_table
 from .console import Console, UsageError
 from .pair import Job, folder_of, job_from, perform
 
@@ -26,7 +26,8 @@ def run(options: argparse.Namespace, console: Console, arguments: Sequence[str])
         chosen_device(job.settings.device)
         content = perform(job, console, command, force=options.force, debug=options.debug)
     console.result({"folder": str(job.out)} | content, _text(content, job))
-    return 0
+    judgment = judgment_of(content)
+    return FAILED if options.strict and judgment and judgment.level == "bad" else 0
 
 
 def _text(content: dict[str, Any], job: Job) -> str:
@@ -37,5 +38,7 @@ def _text(content: dict[str, Any], job: Job) -> str:
         if figure.name not in ("Time", "Peak memory"):
             before = f"{figure.before} -> " if figure.before else ""
             lines.append(f"  {figure.name:<34}{before}{figure.after}")
+    if judgment := judgment_of(content):
+        lines += [f"Verdict: {judgment.word.lower()}", *(f"  {reason}" for reason in judgment.reasons)]
     lines += [f"  Note: {note}" for note in content["notes"]]
     return "\n".join([*lines, f"Report: {job.out / 'report.html'}"])

@@ -26,7 +26,10 @@ def add_register(commands: argparse._SubParsersAction) -> None:
         epilog=f"presets:\n{presets}\n\n"
         "The CSV of --batch has a header line with the columns fixed and moving, and any of: name, preset, initial,\n"
         f"{', '.join(INPUTS)}. Paths are relative to the CSV.\n"
-        "Each pair gets the folder DIR/name. Finished pairs are skipped, failed ones do not stop the others.",
+        "Each pair gets the folder DIR/name. Finished pairs are skipped, failed ones do not stop the others.\n\n"
+        "Every result ends with a verdict (good, look here or failed) and its reasons: in report.json, report.html,\n"
+        "summary.csv and on the screen.\n"
+        'Exit codes: 0 done, 1 failed, 2 wrong usage, 3 done, but the verdict is "failed" (--strict), 130 interrupted.',
     )
     images = parser.add_argument_group("images (NIfTI, NRRD, MHA or a DICOM folder)")
     images.add_argument("fixed", metavar="FIXED", nargs="?", help="image that stays as it is")
@@ -35,6 +38,11 @@ def add_register(commands: argparse._SubParsersAction) -> None:
     output = parser.add_argument_group("result")
     output.add_argument("--out", metavar="DIR", help="folder of the result; made if needed")
     output.add_argument("--force", action="store_true", help="replace an earlier result")
+    output.add_argument(
+        "--strict",
+        action="store_true",
+        help='exit code 3 where the verdict on the result (with --batch: on any) is "failed"; the result is written all the same',
+    )
     _add_companions(parser)
     _add_model(parser)
     _add_settings(parser)

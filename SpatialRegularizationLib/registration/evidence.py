@@ -1,56 +1,41 @@
 """Gather what speaks for and against a registration from the images themselves, on lattices small enough to take seconds.
 
-    round trip   a coarse registration of its own, moving → fixed, begun at B⁻¹ only: ψ.  |ψ(φ(x)) - x|  is small where the images
-                 leave no choice, and large where they can be matched in several ways, because nothing in them corresponds
-    shifts       where the images agree, they agree better than after a shift of a few voxels, in each part of the content
-    turns        no half or quarter turn, and no mirror image, may agree as well
+    round trip   a coarse registration of its own, moving → fixed, begun at the inverse of φ's linear part only: ψ.  |ψ(φ(x)) - x|
+                 is small where the images leave no choice, and large where nothing in them corresponds
     mirror       a coarse registration of the mirror image may not end better than the result
+    turn         nor may one of the most promising half or quarter turn
+    shifts       where the images agree, they agree better than after a shift of a few voxels, in each part of the content
 
-Local correlation is squared and windows are small, so that neighboring tissues may be brighter in one image and darker in the
-other: the measures say something for any two contrasts. Nothing here knows how the transform was found.
+Nothing here knows how the transform was found.
 """
 
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ..fields.resize import box_mean, resize_displacement, shrink
+from ..fields.resize import box_mean
 from ..fields.sampling import sample_linear, voxel_coordinates
-from ..geometry.displacement import DisplacementField
 from ..geometry.grid import Grid
 from ..geometry.transform import SpatialTransform
 from ..geometry.volume import Volume
-from ..images.preparation import overlap_share, prepare_intensity
+from ..images.preparation import overlap_share
 from ..images.usable import fit_mask
-from ..models.free import Free
-from ..objective import Objective
-from ..priors.beta import BetaPrior
-from ..regularizers.diffusion import WeightedDiffusion
-from ..similarity.lncc import Lncc
-from ..transforms.diffeomorphism import displacement_of
-from ..transforms.mapping import GridMap, transform_points
-from .optimize import Descent, descend
+from ..transforms.mapping import transform_points
 from .prepare import PreparedPair
 from .result import Figures, Registration
+from .second_look import FEW, Seen, correlation_map, inside_of, registered, shared_information
 from .verdict import Evidence, judge, unjudged
-from .working_pair import working_pair
 
-SMALL = 56
-"""Most voxels along an axis of the lattices on which images are compared."""
-SMALLER = 40
-"""The same of the second registrations."""
-WINDOW = 5
-"""Side of the windows of the local correlation, voxels."""
-LEVELS = ((2, 4.0, 30), (1, 2.0, 10))
-"""Of the second registrations: image shrink, velocity shrink, steps."""
 BLOCK = 7
 """Side of the neighborhoods in which shifts are compared, voxels."""
+ALLOWED_MM = 25.0
+"""Added to the radius of the content where lengths are compared with it: a small organ is uncertain by a few voxels, too."""
 SHIFTS = tuple(tuple(s * (axis == a) for a in range(3)) for axis in range(3) for s in (-2, 2))
 """Of the warped image, voxels."""
 TURNED_VOXELS, TURNED_RADII = 28, 2.6
@@ -58,97 +43,6 @@ TURNED_VOXELS, TURNED_RADII = 28, 2.6
 PROMISING = 0.4
 """A turn is registered where it shares this part of the information that the result shares, before it is registered."""
 MIRROR = np.diag([-1.0, 1.0, 1.0])
-
-
-def cube_turns() -> list[np.ndarray]:
-    """The 23 rotations of a cube other than rest, 3x3."""
-    turns = []
-    for axes in itertools.permutations(range(3)):
-        for signs in itertools.product((1.0, -1.0), repeat=3):
-            matrix = np.zeros((3, 3))
-            matrix[range(3), axes] = signs
-            if np.linalg.det(matrix) > 0 and not np.allclose(matrix, np.eye(3)):
-                turns.append(matrix)
-    return turns
-
-
-TURNS = tuple(cube_turns())
-FEW = 50
-"""Voxels of content below which nothing is said."""
-BINS = 24
-
-
-@dataclass(frozen=True)
-class Seen:
-    """Both images on small lattices of their own, (1, 1, *s), in [0, 1], and their masks there (or None)."""
-
-    fixed: Tensor
-    moving: Tensor
-    grid: Grid
-    moving_grid: Grid
-    masks: tuple[Tensor | None, Tensor | None]
-
-    @classmethod
-    def of(cls, images: tuple[Volume, Volume], masks: tuple[Volume | None, Volume | None], intensity: str) -> Seen:
-        """Shrunk, intensities as for the registration."""
-        small = [_small(image, intensity) for image in images]
-        seen = [None if m is None else shrink(m.data[None].float(), v.grid.shape) for m, v in zip(masks, small, strict=True)]
-        return cls(small[0].data[None], small[1].data[None], small[0].grid, small[1].grid, tuple(seen))
-
-    def through(self, transform: SpatialTransform) -> tuple[Tensor, Tensor]:
-        """moving∘φ on the fixed lattice, and where it has data (bool), inside of the moving mask."""
-        pull = GridMap.of(transform, self.grid, np.linalg.inv(self.moving_grid.affine))
-        where = pull.coordinates(slice(0, self.grid.shape[0])).float()[None]
-        inside = _inside(where, self.moving_grid.shape)
-        if self.masks[1] is not None:
-            inside &= sample_linear(self.masks[1], where) > 0.5
-        return sample_linear(self.moving, where), inside
-
-
-def _small(image: Volume, intensity: str) -> Volume:
-    grid = coarse(image.grid, SMALL)
-    data = prepare_intensity(Volume(shrink(image.data[None].float(), grid.shape)[0], grid), intensity).data
-    low, high = data.aminmax()
-    return Volume((data - low) / (high - low), grid)
-
-
-def coarse(grid: Grid, most: int) -> Grid:
-    """The same field of view in nearly cubic voxels, at most so many along an axis; none finer than they were."""
-    edge = max(*grid.spacing, max(grid.extent) / (most - 1))
-    shape = (min(n, max(2, 1 + round(e / edge))) for n, e in zip(grid.shape, grid.extent, strict=True))
-    return grid.resized(tuple(shape))
-
-
-def _inside(where: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """(1, 1, *t) bool: positions (1, 3, *t), voxels, within half a voxel of a lattice."""
-    inside = torch.ones_like(where[:, :1], dtype=torch.bool)
-    for axis, n in enumerate(shape):
-        inside &= (where[:, axis : axis + 1] >= -0.5) & (where[:, axis : axis + 1] <= n - 0.5)
-    return inside
-
-
-def correlation_map(fixed: Tensor, warped: Tensor, width: int = WINDOW) -> tuple[Tensor, Tensor]:
-    """Squared local correlation at every voxel, (N, 1, *s) in [0, 1], and the local variance of the fixed image."""
-    means = box_mean(fixed, width), box_mean(warped, width)
-    variance = (box_mean(fixed.square(), width) - means[0].square()).clamp(min=0)
-    other = (box_mean(warped.square(), width) - means[1].square()).clamp(min=0)
-    cross = box_mean(fixed * warped, width) - means[0] * means[1]
-    return cross.square() / (variance * other + 1e-6), variance
-
-
-def shared_information(fixed: Tensor, warped: Tensor, where: Tensor) -> float:
-    """Mutual information of intensities in [0, 1] over the smaller of the two entropies: 0 unrelated, 1 one follows the other."""
-    bins = [(image[where] * (BINS - 1) + 0.5).long().clamp(0, BINS - 1) for image in (fixed, warped)]
-    if len(bins[0]) < FEW:
-        return 0.0
-    joint = torch.bincount(bins[0] * BINS + bins[1], minlength=BINS * BINS).double().view(BINS, BINS) / len(bins[0])
-    entropies = [_entropy(p) for p in (joint.sum(1), joint.sum(0), joint.flatten())]
-    return (entropies[0] + entropies[1] - entropies[2]) / max(1e-9, min(entropies[:2]))
-
-
-def _entropy(p: Tensor) -> float:
-    p = p[p > 0]
-    return -float((p * p.log()).sum())
 
 
 REJECTED = "The start is not to be trusted"
@@ -169,7 +63,10 @@ def judged(prepared: PreparedPair, registration: Registration, *, at: float = 0.
     masks = ((companions.fixed_mask, "fixed mask"), (companions.moving_mask, "moving mask"))
     try:
         fitted = tuple(m and fit_mask(m, i.grid, name) for (m, name), i in zip(masks, images, strict=True))
-        evidence = gather(images, registration.transform, masks=fitted, intensity=prepared.settings.intensity)
+        evidence = gather(
+            images, registration.transform, masks=fitted, intensity=prepared.settings.intensity,
+            described=prepared.choices.compared.describes,
+        )  # fmt: skip
         doubts = tuple(note for note in registration.notes if note.startswith(REJECTED))
         verdict = judge(replace(evidence, **_of_figures(registration.figures)), doubts)
     except Exception as error:  # whatever it is: the registration is there, and must not be lost
@@ -200,6 +97,7 @@ def gather(
     *,
     masks: tuple[Volume | None, Volume | None] = (None, None),
     intensity: str = "percentile",
+    described: bool = False,
 ) -> Evidence:
     """The evidence on a transform; a second or two for images of any size.
 
@@ -208,11 +106,12 @@ def gather(
         transform: fixed points to moving points.
         masks: of each, on its image's grid, or None.
         intensity: how intensities are prepared, as for `prepare_intensity`.
+        described: whether descriptors of the structure are to be compared, not intensities: images of two contrasts.
 
     Raises:
         ValueError: an image that is constant at this resolution.
     """
-    seen = Seen.of(images, masks, intensity)
+    seen = Seen.of(images, masks, intensity, described=described)
     warped, inside = seen.through(transform)
     agreement, variance = correlation_map(seen.fixed, warped)
     content = _content(variance, seen.masks[0])
@@ -289,28 +188,11 @@ def _shifted(image: Tensor, shift: tuple[int, ...]) -> Tensor:
     return image
 
 
-def _registered(fixed: tuple[Tensor, Grid], moving: tuple[Tensor, Grid], start: np.ndarray) -> SpatialTransform:
-    """A coarse registration of two small images from a 4x4 start, fixed → moving: local correlation, λ in closed form."""
-    volumes = tuple(Volume(data[0], grid) for data, grid in (fixed, moving))
-    grid, prior = coarse(fixed[1], SMALLER), BetaPrior()
-    pair = working_pair(volumes, (None, None), grid, start, device=torch.device("cpu"), dtype=torch.float32)
-    velocity = None
-    for shrink_by, coarser, steps in LEVELS:
-        lattice = tuple(min(n, max(4, round((n - 1) / coarser) + 1)) for n in grid.shape)
-        velocity = torch.zeros(1, 3, *lattice) if velocity is None else resize_displacement(velocity, lattice)
-        spacing = tuple(e / (n - 1) for e, n in zip(grid.extent, lattice, strict=True))
-        free = Free(velocity, prior.optimal_lambda, lambda_pooling=1, spacing=spacing)
-        objective = Objective(Lncc(WINDOW), WeightedDiffusion(spacing=spacing), prior)
-        descend(free, pair.at_level(shrink_by), objective, Descent(steps, tolerance=1e-3))
-        velocity = free.velocity.detach()
-    return SpatialTransform(start, DisplacementField.from_voxels(displacement_of(velocity, grid.shape)[0], grid))
-
-
 def _round_trip(
     seen: Seen, transform: SpatialTransform, line: np.ndarray, points: np.ndarray, radius: float
 ) -> dict[str, float]:
     """How far points of the content come back from where they started, by a registration of its own."""
-    back = _registered((seen.moving, seen.moving_grid), (seen.fixed, seen.grid), np.linalg.inv(line))
+    back = registered(seen, np.linalg.inv(line), back=True)
     points = points[:: max(1, len(points) // 4000)]
     there = transform_points(transform, points)
     covered = seen.moving_grid.contains(there)
@@ -318,7 +200,7 @@ def _round_trip(
         return {}
     missed = np.linalg.norm(transform_points(back, there[covered]) - points[covered], axis=1)
     return {
-        "round_trip": float(missed.mean()) / radius,
+        "round_trip": float(missed.mean()) / (radius + ALLOWED_MM),
         "round_trip_mm": float(missed.mean()),
         "round_trip_p95_mm": float(np.percentile(missed, 95)),
     }
@@ -334,7 +216,7 @@ def _others(seen: Seen, transform: SpatialTransform, line: np.ndarray, counted: 
         starts["turned"] = _about(line[:3, :3] @ turn, *centers)
         found["turned_degrees"] = float(np.degrees(np.arccos(np.clip((np.trace(turn) - 1) / 2, -1, 1))))
     for name, start in starts.items():
-        other = _scores(seen, _registered((seen.fixed, seen.grid), (seen.moving, seen.moving_grid), start), counted)
+        other = _scores(seen, registered(seen, start), counted)
         found |= {name: other[0] / max(own[0], 1e-6), f"{name}_shared": other[1] / max(own[1], 1e-6)}
     return found
 
@@ -385,4 +267,19 @@ def _promising_turn(
 def _read(image: Tensor, grid: Grid, points: np.ndarray) -> tuple[Tensor, Tensor]:
     """An image on the cube of a turn, and where it has data."""
     where = torch.from_numpy(grid.point_to_index(points).T.copy()).float().view(1, 3, *[TURNED_VOXELS] * 3)
-    return sample_linear(image, where), _inside(where, grid.shape)
+    return sample_linear(image, where), inside_of(where, grid.shape)
+
+
+def _cube_turns() -> list[np.ndarray]:
+    """The 23 rotations of a cube other than rest, 3x3."""
+    turns = []
+    for axes in itertools.permutations(range(3)):
+        for signs in itertools.product((1.0, -1.0), repeat=3):
+            matrix = np.zeros((3, 3))
+            matrix[range(3), axes] = signs
+            if np.linalg.det(matrix) > 0 and not np.allclose(matrix, np.eye(3)):
+                turns.append(matrix)
+    return turns
+
+
+TURNS = tuple(_cube_turns())

@@ -27,7 +27,7 @@ class Evidence:
         shared: mutual information of the intensities over the smaller entropy, 0 to 1.
         better_shifted: share of the content where a shift of two small voxels agrees better.
         round_trip: mean distance from a point to where transform and a second, coarse registration back carry it, over the root
-            mean square radius of the content.
+            mean square radius of the content plus `evidence.ALLOWED_MM`.
         round_trip_mm, round_trip_p95_mm: the same in mm, and its 95th percentile.
         mirrored, mirrored_shared: agreement and shared information of the registered mirror image over those of the result.
         turned, turned_shared: the same of the most promising quarter or half turn.
@@ -155,51 +155,51 @@ def _place(evidence: Evidence) -> str:
 SHARES = ("shared", "better_shifted", "seen", "overlap", "agreement")
 BOUNDS = (
     Bound(
-        "shared", 0.25, 0.15,
+        "shared", 0.17, 0.12,
         "The intensities of the two images have little to do with one another ({shared:.0f} % of what one could tell of the "
         "other): check that both show the same part of the body, and choose a preset for their contrasts.",
         least=True,
     ),
     Bound(
-        "better_shifted", 0.15, 0.4,
+        "better_shifted", 0.5, 0.75,
         "In {better_shifted:.0f} % of the content the images would agree better a few voxels farther{place}: look there in the "
         "overlay, and try another preset or start.",
     ),
     Bound(
-        "round_trip", 0.1, 0.2,
+        "round_trip", 0.058, 0.12,
         "A second registration, from the moving image back, ends {round_trip_mm:.1f} mm on average from where it should "
         "({round_trip_p95_mm:.0f} mm at 5 % of the content), so the images do not settle what belongs together: look at the "
         "overlay, and try another preset or start.",
     ),
     Bound(
-        "mirrored_shared", 1.0, 1.05,
+        "mirrored_shared", 1.0, 1.06,
         "The mirror image of the moving image fits as well or better: left and right may be exchanged; check the orientation "
         "of both files.",
     ),
     Bound(
-        "turned_shared", 1.0, 1.05,
+        "turned_shared", 0.9, 1.06,
         "Turned by {turned_degrees:.0f} degrees the moving image fits as well or better: one image may be upside down or "
         "turned; give an initial transform.",
     ),
     Bound(
-        "seen", 0.6, 0.3,
+        "seen", 0.75, 0.5,
         "The moving image covers only {seen:.0f} % of the structures in the fixed one: crop both to what they share, or give an "
         "initial transform.",
         least=True,
     ),
     Bound(
-        "overlap", 0.6, None,
+        "overlap", 0.55, None,
         "The fields of view share only {overlap:.0f} % of the smaller one: crop both to what they share, or give an initial "
         "transform.",
         least=True,
     ),
     Bound(
-        "roughness", 0.5, None,
+        "roughness", 1.2, None,
         "The deformation squeezes and stretches more than tissue does (SDlogJ {roughness:.2f}): compare its grid with the "
         "anatomy, and raise lambda-max.",
     ),
     Bound(
-        "stretch", 1.3, None,
+        "stretch", 1.35, None,
         "The linear part stretches or squeezes by {stretch:.0f} %: look at the overlay, or start rigidly.",
     ),
     Bound(

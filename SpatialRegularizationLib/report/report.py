@@ -11,7 +11,7 @@ from ..registration.settings import RULES, obstacle_of
 from .cuts import Cuts
 from .page import page
 from .pictures import comparison, deformation_rows, match_rows
-from .verdicts import LengthUnit, figures_of, verdict_of
+from .verdicts import LengthUnit, figures_of, headline_of
 
 if TYPE_CHECKING:
     from ..geometry.companions import Companions
@@ -46,7 +46,7 @@ def report_html(registration: Registration, content: dict[str, Any], *, companio
         content=content,
         images=images,
         figures=figures,
-        verdict=verdict_of(figures),
+        verdict=headline_of(content, figures),
         labels=_labels(content, unit),
         cuts=cuts,
         comparison=comparison(cuts),

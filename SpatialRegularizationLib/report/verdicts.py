@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ..registration.verdict import LEVELS
 from ..similarity import SIMILARITIES
 
 SIMILARITY_NAMES = {similarity.name: (similarity.title, similarity.good) for similarity in SIMILARITIES}
@@ -94,8 +95,45 @@ def figures_of(content: dict[str, Any], voxel_mm: float) -> list[Figure]:
     ]
 
 
+@dataclass(frozen=True)
+class Judgment:
+    """The verdict on a registration, as pages, panel and command line show it.
+
+    Args:
+        level: "good", "caution" or "bad", as of figures.
+        word: "Good", "Look here" or "Failed": color alone says nothing to many.
+        reasons: sentences, the gravest first.
+    """
+
+    level: str
+    word: str
+    reasons: tuple[str, ...]
+
+
+def judgment_of(content: Mapping[str, Any]) -> Judgment | None:
+    """From the content of report.json; None where an earlier version wrote it, without a verdict."""
+    verdict = content.get("verdict")
+    if not isinstance(verdict, Mapping) or verdict.get("level") not in LEVELS:
+        return None
+    word = str(verdict["level"])
+    level = ("good", "caution", "bad")[LEVELS.index(word)]
+    return Judgment(level, word.capitalize(), tuple(str(reason) for reason in verdict.get("reasons") or ()))
+
+
+PROVEN = "Nothing in the images or figures speaks against this result. The pictures below show what no figure can prove."
+"""Said of a good result."""
+
+
+def headline_of(content: Mapping[str, Any], figures: Iterable[Figure]) -> tuple[str, str, tuple[str, ...]]:
+    """(level, word and sentence, reasons) for the top of a page; the figures decide where there is no verdict."""
+    found = judgment_of(content)
+    if found is None:
+        return *verdict_of(figures), ()
+    return found.level, f"{found.word}. {PROVEN}" if found.level == "good" else f"{found.word}:", found.reasons
+
+
 def verdict_of(figures: Iterable[Figure]) -> tuple[str, str]:
-    """("good" | "caution" | "bad", one or two sentences on the whole)."""
+    """("good" | "caution" | "bad", one or two sentences on the whole): what the figures say alone, whoever made the transform."""
     figures = list(figures)
     bad = [f for f in figures if f.level == "bad"]
     caution = [f for f in figures if f.level == "caution"]

@@ -47,6 +47,20 @@ def test_register_writes_the_whole_folder_and_says_what_came_out(pair: Path, cap
     assert "report.html" in out
 
 
+def test_the_verdict_is_said_and_strict_ends_with_3_where_it_is_failed(pair: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert register(pair, "--strict") == 0
+    assert "Verdict: good" in capsys.readouterr().out
+    noise = torch.rand(tuple(blob().shape), generator=torch.Generator().manual_seed(2))
+    write_volume(pair / "noise.nii.gz", Volume(noise, GRID))
+    assert register(pair, "--force", moving="noise.nii.gz") == 0
+    assert register(pair, "--force", "--strict", moving="noise.nii.gz") == 3
+    assert "Verdict: failed" in capsys.readouterr().out
+    content = json.loads((pair / "out" / "report.json").read_text(encoding="utf-8"))
+    assert content["verdict"]["level"] == "failed"
+    assert content["verdict"]["reasons"]
+    assert content["verdict"]["evidence"]["shared"] < 0.2
+
+
 def test_json_is_one_object_per_line(pair: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert register(pair, "--json") == 0
     captured = capsys.readouterr()

@@ -100,11 +100,26 @@ def test_before_a_result_only_nothing_can_be_done(section: Any) -> None:
     assert table(section) == {}
 
 
+def test_the_verdict_is_a_word_with_its_reasons_and_goes_with_the_result(section: Any, scene: Any) -> None:
+    nodes = reviewed.put(scene)
+    label = control(section, "reviewVerdictLabel")
+    assert label.text == ""
+    section.show(outcome(nodes, verdict={"level": "look here", "reasons": ["The fields share 12 %: crop both."], "evidence": {}}))
+    assert label.text.splitlines() == ["Look here", "• The fields share 12 %: crop both."]
+    assert "#9a6700" in label.styleSheet
+    section.show(outcome(nodes, verdict={"level": "good", "reasons": [], "evidence": {}}))
+    assert label.text == "Good"
+    section.show(preview(nodes))
+    assert label.text == ""
+    section.show(outcome(nodes))  # of an earlier version: without a verdict
+    assert label.text == ""
+
+
 def test_every_control_has_a_name_and_a_tool_tip(section: Any) -> None:
     import qt
 
     controls = [w for w in section.frame.findChildren(qt.QWidget) if w.objectName.startswith("review")]
-    assert len(controls) == 15
+    assert len(controls) == 16
     silent = [w.objectName for w in controls if not w.toolTip and w.objectName != "reviewStatusLabel"]
     assert silent == []
 

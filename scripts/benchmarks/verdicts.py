@@ -10,10 +10,11 @@ files beside them, and it is gathered again from the transforms.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import sys
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +31,7 @@ from SpatialRegularizationLib.registration.evidence import gather
 from SpatialRegularizationLib.registration.optimize import optimize
 from SpatialRegularizationLib.registration.prepare import prepare
 from SpatialRegularizationLib.registration.progress import Reporter
+from SpatialRegularizationLib.registration.verdict import BOUNDS, FAILED, GOOD, Evidence, judge
 from SpatialRegularizationLib.transforms.diffeomorphism import without_folds
 from SpatialRegularizationLib.transforms.mapping import transform_points
 
@@ -124,7 +126,8 @@ def gather_all(cache: Path, only: str) -> None:
 def evidence_of(pair: Pair, transform: SpatialTransform, about: dict) -> dict:
     """As `register` gathers it."""
     start = time.process_time()
-    found = gather((pair.fixed, pair.moving), transform, intensity=pair.settings.intensity)
+    described = pair.settings.similarity == "mind"
+    found = gather((pair.fixed, pair.moving), transform, intensity=pair.settings.intensity, described=described)
     seconds = time.process_time() - start
     roughness = measure_regularity(transform.displacement.to_voxels()[None]).sd_log_j
     return asdict(found) | {"roughness": float(roughness), "folded": about.get("folded"), "seconds": seconds}
@@ -139,16 +142,105 @@ def cached_transform(pair: Pair, path: Path) -> tuple[SpatialTransform, dict]:
     return SpatialTransform(affine, DisplacementField(vectors, grid.resized(tuple(vectors.shape[1:])))), about
 
 
+@dataclass(frozen=True)
+class Judged:
+    """A pair, what is known of it, and what the verdict says."""
+
+    name: str
+    kind: str
+    half: str
+    about: dict
+    evidence: Evidence
+    level: str
+
+    @property
+    def failed(self) -> bool:
+        """Whether it is a failure."""
+        return self.about["failed"]
+
+    def line(self) -> dict:
+        """For the results."""
+        known = {key: round(self.about[key], 3) for key in ("error_mm", "dice_before", "dice_after") if key in self.about}
+        return {"name": self.name, "half": self.half, "failed": self.failed, **known, "verdict": self.level}
+
+
+def judged_pairs(cache: Path) -> list[Judged]:
+    """All pairs of the cache, judged by the bounds of the library; every other one of a kind belongs to the fit."""
+    found, names = [], {field.name for field in fields(Evidence)}
+    for kind, entries in itertools.groupby(verdict_list.entries(), lambda entry: entry.kind):
+        there = [(e.name, cache / f"{e.name}.json") for e in entries if (cache / f"{e.name}.json").exists()]
+        for number, (name, path) in enumerate(there):
+            record = json.loads(path.read_text())
+            known = {key: value for key, value in record["evidence"].items() if key in names}
+            if "place" in known:
+                known["place"] = tuple(known["place"] or ()) or None
+            evidence = Evidence(**known)
+            half = ("fit", "kept apart")[number % 2]
+            found.append(Judged(name, kind, half, record["about"], evidence, judge(evidence).level))
+    return found
+
+
+def shares(pairs: list[Judged]) -> dict:
+    """How many are good and failures, and how many of them are flagged."""
+    good, bad = ([p for p in pairs if p.failed is failed] for failed in (False, True))
+    return {
+        "good": len(good),
+        "good_flagged": sum(p.level != GOOD for p in good),
+        "good_called_failed": sum(p.level == FAILED for p in good),
+        "failures": len(bad),
+        "flagged": sum(p.level != GOOD for p in bad),
+        "called_failed": sum(p.level == FAILED for p in bad),
+    }
+
+
+def advised_bounds(pairs: list[Judged]) -> dict:
+    """Of each kind of evidence: what 2 % of the good pairs pass, what none passes, and how many failures that finds."""
+    found = {}
+    for bound in BOUNDS:
+        sign = -1 if bound.least else 1
+        good, bad = (
+            np.array([sign * v for p in pairs if p.failed is failed and (v := getattr(p.evidence, bound.name)) is not None])
+            for failed in (False, True)
+        )
+        if len(good) and len(bad):
+            look, worst = np.quantile(good, 0.98), good.max()
+            found[bound.name] = {
+                "good_98_percent": round(float(sign * look), 4), "good_worst": round(float(sign * worst), 4),
+                "failures_beyond_98_percent": round(float((bad > look).mean()), 3),
+                "failures_beyond_worst": round(float((bad > worst).mean()), 3),
+            }  # fmt: skip
+    return found
+
+
+def report(cache: Path) -> dict:
+    """The results as they are committed."""
+    pairs = judged_pairs(cache)
+    halves = {half: [p for p in pairs if p.half == half] for half in ("fit", "kept apart")}
+    kinds = dict.fromkeys(p.kind for p in pairs)
+    return {
+        "what": "verdicts on pairs with known truth; failures: more than 5 mm, Dice below the start, or no right answer",
+        "halves": {half: shares(own) for half, own in halves.items()},
+        "kinds_kept_apart": {kind: shares([p for p in halves["kept apart"] if p.kind == kind]) for kind in kinds},
+        "evidence_of_the_fit": advised_bounds(halves["fit"]),
+        "bounds": {b.name: {"look": b.look, "failed": b.failed} for b in BOUNDS},
+        "pairs": {kind: [p.line() for p in pairs if p.kind == kind] for kind in kinds},
+    }
+
+
 def main() -> None:
     """Run one step."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("step", choices=("gather", "report"))
     parser.add_argument("--cache", type=Path, required=True)
-    parser.add_argument("--only", default="")
+    parser.add_argument("--only", default="", help="kinds of pairs that begin like this")
     options = parser.parse_args()
     options.cache.mkdir(parents=True, exist_ok=True)
     if options.step == "gather":
         gather_all(options.cache, options.only)
+        return
+    found = report(options.cache)
+    (Path(__file__).parent / "results" / "verdicts.json").write_text(json.dumps(found, indent=1) + "\n")
+    print(json.dumps({key: value for key, value in found.items() if key != "pairs"}, indent=1))
 
 
 if __name__ == "__main__":

@@ -7,8 +7,13 @@ from typing import Any
 import ctk
 import qt
 
+from SpatialRegularizationLib.report.verdicts import Judgment
+
 from .view import Compare, Overlay
 
+COLORS = {"good": "#1f7a4d", "caution": "#9a6700", "bad": "#b3261e"}
+"""Of the line beside a verdict, as in the report."""
+VERDICT_STYLE = "QLabel {{ border-left: 4px solid {}; padding-left: 6px; }}"
 HEADINGS = ("Figure", "Before", "After")
 BOXES = {
     "legend": ("Color legend", "Show a color scale with its unit beside the overlay.", True),
@@ -53,6 +58,11 @@ class ReviewControls:
         self.save = _named(qt.QPushButton("Save report…"), "reviewSaveButton", tip)
         self.status = _named(qt.QLabel(""), "reviewStatusLabel", "")
         self.status.wordWrap = True
+        tip = "What the images and figures say of this registration: good, look here or failed, and why."
+        self.verdict = _named(qt.QLabel(""), "reviewVerdictLabel", tip)
+        self.verdict.wordWrap = True
+        self.verdict.textFormat = qt.Qt.PlainText
+        self.verdict.visible = False
         tip = "Figures of the registration that is shown; rest on a line for what it means."
         self.table = _named(qt.QTableWidget(), "reviewFiguresTable", tip)
         self.table.setColumnCount(len(HEADINGS))
@@ -60,7 +70,14 @@ class ReviewControls:
         self.table.setEditTriggers(qt.QAbstractItemView.NoEditTriggers)
         self._arrange(frame)
 
+    def show_verdict(self, judgment: Judgment | None) -> None:
+        """Word, color and reasons; nothing where there is none."""
+        self.verdict.visible = judgment is not None
+        self.verdict.text = "" if judgment is None else "\n".join([judgment.word, *(f"• {r}" for r in judgment.reasons)])
+        self.verdict.styleSheet = "" if judgment is None else VERDICT_STYLE.format(COLORS[judgment.level])
+
     def _arrange(self, frame: Any) -> None:
+        frame.layout().addWidget(self.verdict)
         form = qt.QFormLayout()
         for text, control in (
             ("Overlay:", self.overlay),

@@ -11,7 +11,7 @@ from typing import Any
 import qt
 
 from SpatialRegularizationLib.registration.presets import preset_settings
-from SpatialRegularizationLib.report.verdicts import Figure
+from SpatialRegularizationLib.report.verdicts import Figure, judgment_of
 
 from ..inputs.files import label_names
 from ..inputs.request import RegistrationRequest
@@ -65,6 +65,7 @@ class ReviewSection:
         similarity = request.settings.get("similarity", preset_settings(request.preset).similarity)
         names = _names(request) if finished else {}
         self._fill(rows_of(figures, similarity, min(request.fixed.GetSpacing()), names))
+        self._controls.show_verdict(judgment_of(figures))
         with self._sentences():
             self._review.show(Result.of(shown.outputs, request), self.view())
         self._after()
@@ -76,6 +77,7 @@ class ReviewSection:
         self._report = ""
         self._timer.stop()
         self._fill([])
+        self._controls.show_verdict(None)
         self._update_enabled()
 
     def enter(self) -> None:

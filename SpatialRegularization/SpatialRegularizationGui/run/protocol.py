@@ -12,7 +12,7 @@ FIGURES = (
     "seconds", "peak_memory_mb", "device", "similarity_before", "similarity_after", "dice_before", "dice_after",
     "tre_before_mm", "tre_after_mm", "folding_percent", "folding_one_sided_percent", "ndv_percent", "sd_log_j",
     "inverse_residual_p99_mm", "inverse_residual_mm", "hd95_before_mm", "hd95_after_mm",
-    "affine_part",
+    "affine_part", "verdict",
 )  # fmt: skip
 """Of the worker's answer, what `Outcome.figures` holds."""
 

@@ -11,6 +11,7 @@ from finished import finished_registration, linear_registration
 
 from SpatialRegularizationLib.geometry.companions import Companions
 from SpatialRegularizationLib.registration.result import Registration
+from SpatialRegularizationLib.registration.verdict import Evidence, judge
 from SpatialRegularizationLib.report.report import report_html
 from SpatialRegularizationLib.report.summary import summary
 
@@ -55,6 +56,22 @@ def test_folds_are_red_and_in_the_verdict() -> None:
     assert bad.count('class="fold"') == 3  # the fold lies in the shown cut of each plane
     assert 'class="verdict bad"' in bad
     assert "Do not trust this result" in bad
+
+
+def test_the_verdict_stands_on_top_with_its_reasons_and_old_results_have_none() -> None:
+    found = finished_registration()
+    judged = replace(found, verdict=judge(Evidence(overlap=0.3, stretch=1.5)))
+    html = page_of(judged)
+    top = html[html.index("<h1>") : html.index('<div class="cards">')]
+    assert 'class="verdict caution"' in top
+    assert "Look here:" in top
+    for reason in judged.verdict.reasons:
+        assert f"<li>{reason}</li>" in top
+    assert "Failed:" in page_of(replace(found, verdict=judge(Evidence(overlap=0.3, stretch=1.5, folds=2.0))))
+    assert "Good." in page_of(replace(found, verdict=judge(Evidence())))
+    old = summary(found, "") | {"title": "old"}
+    del old["verdict"]
+    assert "The figures raise no alarm" in report_html(found, old)
 
 
 def test_an_affine_part_gets_its_own_pictures() -> None:
