@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import bending
 import numpy as np
 import pytest
 import torch
@@ -38,6 +39,16 @@ def write_pair(folder: Path) -> Path:
         write_volume(folder / f"{name}_labels.nii.gz", Volume((image > 0.5).int() + (image > 1.2).int(), GRID))
         write_volume(folder / f"{name}_mask.nii.gz", Volume((image > 0.01).to(torch.uint8), GRID))
         write_points(folder / f"{name}_points.csv", POINTS + np.array([shift, 0, 0]))
+    return folder
+
+
+def write_verdict_pairs(folder: Path) -> Path:
+    """Fills a folder with body.nii.gz and bent.nii.gz, which can be brought together, and noise.nii.gz, which nothing fits."""
+    grid = bending.cube(28, 3.5)
+    noise = torch.rand((1, *grid.shape), generator=torch.Generator().manual_seed(2))
+    images = {"body": bending.image(grid), "bent": bending.image(grid, bending.Bend(height=4.0)), "noise": Volume(noise, grid)}
+    for name, image in images.items():
+        write_volume(folder / f"{name}.nii.gz", image)
     return folder
 
 

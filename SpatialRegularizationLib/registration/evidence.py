@@ -207,16 +207,23 @@ def _round_trip(
 
 
 def _others(seen: Seen, transform: SpatialTransform, line: np.ndarray, counted: Tensor, radius: float) -> dict[str, float]:
-    """The mirror image and, if it is promising, the best turn, registered, against the result."""
+    """The mirror image and, if it is promising, the best turn, registered, against the result.
+
+    What is symmetric fits its mirror image as well; so only what fits better counts, and better than the same coarse registration
+    of the image as it is.
+    """
     centers = _center(seen.fixed, seen.grid), _center(seen.moving, seen.moving_grid)
     turn, promise = _promising_turn(seen, transform, line, centers, radius)
-    own, found = _scores(seen, transform, counted), {}
+    own, others, found = _scores(seen, transform, counted), {}, {}
     starts = {"mirrored": _about(line[:3, :3] @ MIRROR, centers[0], _carried(line, centers[0]))}
     if promise >= PROMISING:
         starts["turned"] = _about(line[:3, :3] @ turn, *centers)
         found["turned_degrees"] = float(np.degrees(np.arccos(np.clip((np.trace(turn) - 1) / 2, -1, 1))))
     for name, start in starts.items():
-        other = _scores(seen, registered(seen, start), counted)
+        others[name] = _scores(seen, registered(seen, start), counted)
+    if any(other[1] > own[1] for other in others.values()):  # the result itself, registered as they were: it may be unfinished
+        own = tuple(max(pair) for pair in zip(own, _scores(seen, registered(seen, line), counted), strict=True))
+    for name, other in others.items():
         found |= {name: other[0] / max(own[0], 1e-6), f"{name}_shared": other[1] / max(own[1], 1e-6)}
     return found
 

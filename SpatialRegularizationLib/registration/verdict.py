@@ -172,13 +172,13 @@ BOUNDS = (
         "overlay, and try another preset or start.",
     ),
     Bound(
-        "mirrored_shared", 1.0, 1.06,
-        "The mirror image of the moving image fits as well or better: left and right may be exchanged; check the orientation "
+        "mirrored_shared", 1.03, 1.06,
+        "The mirror image of the moving image fits better: left and right may be exchanged; check the orientation "
         "of both files.",
     ),
     Bound(
-        "turned_shared", 0.9, 1.06,
-        "Turned by {turned_degrees:.0f} degrees the moving image fits as well or better: one image may be upside down or "
+        "turned_shared", 1.03, 1.06,
+        "Turned by {turned_degrees:.0f} degrees the moving image fits better: one image may be upside down or "
         "turned; give an initial transform.",
     ),
     Bound(

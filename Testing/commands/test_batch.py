@@ -7,8 +7,7 @@ import json
 from pathlib import Path
 
 import pytest
-import torch
-from command_line import GRID, QUICK, blob, run, the_sentence
+from command_line import GRID, QUICK, blob, run, the_sentence, write_verdict_pairs
 
 from SpatialRegularizationLib.geometry import Volume
 from SpatialRegularizationLib.io.volumes import write_volume
@@ -63,24 +62,25 @@ def test_batch_skips_a_result_of_a_version_that_lacked_settings_without_effect(p
     assert run(*again) == 1
 
 
-def test_batch_tells_the_verdict_on_each_pair_and_strict_ends_with_3(pair: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    noise = torch.rand(tuple(blob().shape), generator=torch.Generator().manual_seed(2))
-    write_volume(pair / "noise.nii.gz", Volume(noise, GRID))
-    table = _table(pair, "name,fixed,moving", "a,f.nii.gz,m.nii.gz", "b,f.nii.gz,noise.nii.gz")
-    again = ["register", "--batch", table, "--out", pair / "all", *QUICK]
+def test_batch_tells_the_verdict_on_each_pair_and_strict_ends_with_3(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = write_verdict_pairs(tmp_path)
+    table = _table(folder, "name,fixed,moving", "a,body.nii.gz,bent.nii.gz", "b,body.nii.gz,noise.nii.gz")
+    again = ["register", "--batch", table, "--out", folder / "all", *QUICK]
     assert run(*again) == 0
-    rows = _summary(pair / "all")
+    rows = _summary(folder / "all")
     assert [row["verdict"] for row in rows] == ["good", "failed"]
     assert rows[0]["reasons"] == ""
     assert "little to do with one another" in rows[1]["reasons"]
     assert f"b: {rows[1]['reasons'][:40]}" in capsys.readouterr().out
     assert run(*again, "--strict") == 3
-    report = pair / "all" / "b" / "report.json"
+    report = folder / "all" / "b" / "report.json"
     content = json.loads(report.read_text(encoding="utf-8"))
     del content["verdict"]  # as an earlier version wrote it
     report.write_text(json.dumps(content), encoding="utf-8")
     assert run(*again, "--strict") == 0
-    assert _summary(pair / "all")[1]["verdict"] == ""
+    assert _summary(folder / "all")[1]["verdict"] == ""
 
 
 def test_batch_does_not_skip_a_result_of_other_settings(pair: Path) -> None:

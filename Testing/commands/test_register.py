@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from command_line import GRID, QUICK, REPOSITORY, blob, register, run, the_sentence
+from command_line import GRID, QUICK, REPOSITORY, blob, register, run, the_sentence, write_verdict_pairs
 
 from SpatialRegularizationLib.geometry import Volume
 from SpatialRegularizationLib.io.volumes import write_volume
@@ -47,15 +47,16 @@ def test_register_writes_the_whole_folder_and_says_what_came_out(pair: Path, cap
     assert "report.html" in out
 
 
-def test_the_verdict_is_said_and_strict_ends_with_3_where_it_is_failed(pair: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert register(pair, "--strict") == 0
+def test_the_verdict_is_said_and_strict_ends_with_3_where_it_is_failed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = write_verdict_pairs(tmp_path)
+    assert register(folder, "--strict", fixed="body.nii.gz", moving="bent.nii.gz") == 0
     assert "Verdict: good" in capsys.readouterr().out
-    noise = torch.rand(tuple(blob().shape), generator=torch.Generator().manual_seed(2))
-    write_volume(pair / "noise.nii.gz", Volume(noise, GRID))
-    assert register(pair, "--force", moving="noise.nii.gz") == 0
-    assert register(pair, "--force", "--strict", moving="noise.nii.gz") == 3
+    assert register(folder, "--force", fixed="body.nii.gz", moving="noise.nii.gz") == 0
+    assert register(folder, "--force", "--strict", fixed="body.nii.gz", moving="noise.nii.gz") == 3
     assert "Verdict: failed" in capsys.readouterr().out
-    content = json.loads((pair / "out" / "report.json").read_text(encoding="utf-8"))
+    content = json.loads((folder / "out" / "report.json").read_text(encoding="utf-8"))
     assert content["verdict"]["level"] == "failed"
     assert content["verdict"]["reasons"]
     assert content["verdict"]["evidence"]["shared"] < 0.2
