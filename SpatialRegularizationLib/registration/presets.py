@@ -65,8 +65,9 @@ _ALL = (
     ),
     Preset(
         "abdomen-mri",
-        "abdominal MRI of one contrast, phases of breathing: a search for large motion, organs may slide along one another",
-        _SLIDING,
+        "abdominal MRI of one contrast, phases of breathing: organs may slide, a coarse velocity until the last level, since MRI "
+        "shows less of a border than CT",
+        RegistrationSettings(lncc_window=5, lambda_max=8.0, alpha_prime=0.04, edge_relief=0.9, learning_rate=0.2),
     ),
     Preset(
         "cardiac-mri",
