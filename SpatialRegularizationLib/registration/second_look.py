@@ -26,10 +26,12 @@ from ..regularizers.diffusion import WeightedDiffusion
 from ..similarity.lncc import Lncc
 from ..similarity.mind import MindSsc
 from ..similarity.mse import Mse
+from ..similarity.similarity import Similarity
 from ..transforms.diffeomorphism import displacement_of
 from ..transforms.mapping import GridMap
+from .choices import threads
 from .optimize import Descent, descend
-from .working_pair import working_pair
+from .working_pair import TensorPair, working_pair
 
 SMALL = 56
 """Most voxels along an axis of the lattices on which images are compared."""
@@ -136,6 +138,13 @@ def registered(seen: Seen, start: np.ndarray, *, back: bool = False) -> SpatialT
     grid = coarse(fixed.grid, SMALLER_DESCRIBED if seen.described else SMALLER)
     prior, similarity = (DESCRIBED_PRIOR, Mse()) if seen.described else (BetaPrior(), Lncc(WINDOW))
     pair = working_pair((fixed, moving), (None, None), grid, start, device=torch.device("cpu"), dtype=torch.float32)
+    with threads(1):  # threads would wait for one another longer than they work
+        velocity = _descended(pair, grid, prior, similarity, described=seen.described)
+    return SpatialTransform(start, DisplacementField.from_voxels(displacement_of(velocity, grid.shape)[0], grid))
+
+
+def _descended(pair: TensorPair, grid: Grid, prior: BetaPrior, similarity: Similarity, *, described: bool) -> Tensor:
+    """The velocity after all levels."""
     velocity = None
     for shrink_by, coarser, steps in LEVELS:
         lattice = tuple(min(n, max(4, round((n - 1) / coarser) + 1)) for n in grid.shape)
@@ -144,8 +153,8 @@ def registered(seen: Seen, start: np.ndarray, *, back: bool = False) -> SpatialT
         free = Free(velocity, prior.optimal_lambda, lambda_pooling=1, spacing=spacing)
         objective = Objective(similarity, WeightedDiffusion(spacing=spacing), prior)
         level = pair.at_level(shrink_by)
-        if seen.described:
+        if described:
             level = replace(level, fixed=DESCRIPTORS.features(level.fixed), moving=DESCRIPTORS.features(level.moving))
         descend(free, level, objective, Descent(steps, tolerance=1e-3))
         velocity = free.velocity.detach()
-    return SpatialTransform(start, DisplacementField.from_voxels(displacement_of(velocity, grid.shape)[0], grid))
+    return velocity

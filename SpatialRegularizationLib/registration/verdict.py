@@ -1,8 +1,8 @@
 """Judge a registration: good, look here or failed, with the reasons as sentences for whoever has to decide what to do.
 
 Each kind of evidence has two bounds, `Bound.look` and `Bound.failed`. A result is good where no bound is passed; it has failed
-where one bound of the second kind is passed, or `TOGETHER` of the first. The bounds were fitted to one half of the pairs with
-known truth of scripts/benchmarks/verdicts.py; how well they do on the other half stands in scripts/benchmarks/README.md.
+where one bound of the second kind is passed, or `TOGETHER` of the first. The bounds were fitted to 120 of the pairs with
+known truth of scripts/benchmarks/verdicts.py; how well they do on the others stands in scripts/benchmarks/README.md.
 """
 
 from __future__ import annotations

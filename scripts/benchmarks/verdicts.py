@@ -1,4 +1,4 @@
-"""Calibrate the verdict: register pairs with known truth, gather the evidence, fit thresholds on one half, report the other.
+"""Calibrate the verdict: register pairs with known truth, gather the evidence, fit the bounds to some of them, report the others.
 
     python scripts/benchmarks/verdicts.py gather --cache DIR [--only KIND]
     python scripts/benchmarks/verdicts.py report --cache DIR
@@ -10,7 +10,6 @@ files beside them, and it is gathered again from the transforms.
 from __future__ import annotations
 
 import argparse
-import itertools
 import json
 import sys
 import time
@@ -35,6 +34,8 @@ from SpatialRegularizationLib.registration.verdict import BOUNDS, FAILED, GOOD, 
 from SpatialRegularizationLib.transforms.diffeomorphism import without_folds
 from SpatialRegularizationLib.transforms.mapping import transform_points
 
+FITTED = 120
+"""The bounds were fitted to so many of the pairs; all others were made afterwards and are kept apart."""
 FAILED_MM = 5.0
 """A mean error above this is a failure."""
 
@@ -100,10 +101,15 @@ def _errors(pair: Pair, transform: SpatialTransform) -> dict:
     }  # fmt: skip
 
 
+def in_random_order() -> list[verdict_list.Entry]:
+    """The list, shuffled once for all: its first `FITTED` pairs are those that the bounds were fitted to."""
+    every = verdict_list.entries()
+    return [every[n] for n in np.random.default_rng(0).permutation(len(every))]
+
+
 def gather_all(cache: Path, only: str) -> None:
     """Register and gather the evidence of every pair that is not in the cache yet."""
-    every = [e for e in verdict_list.entries() if e.kind.startswith(only)]
-    for entry in (every[n] for n in np.random.default_rng(0).permutation(len(every))):
+    for entry in (e for e in in_random_order() if e.kind.startswith(only)):
         path, start = cache / f"{entry.name}.npz", time.perf_counter()
         if path.exists() and path.with_suffix(".json").exists():
             continue
@@ -148,7 +154,7 @@ class Judged:
 
     name: str
     kind: str
-    half: str
+    part: str
     about: dict
     evidence: Evidence
     level: str
@@ -161,23 +167,21 @@ class Judged:
     def line(self) -> dict:
         """For the results."""
         known = {key: round(self.about[key], 3) for key in ("error_mm", "dice_before", "dice_after") if key in self.about}
-        return {"name": self.name, "half": self.half, "failed": self.failed, **known, "verdict": self.level}
+        return {"name": self.name, "part": self.part, "failed": self.failed, **known, "verdict": self.level}
 
 
 def judged_pairs(cache: Path) -> list[Judged]:
-    """All pairs of the cache, judged by the bounds of the library; every other one of a kind belongs to the fit."""
+    """All pairs of the cache, judged by the bounds of the library."""
     found, names = [], {field.name for field in fields(Evidence)}
-    for kind, entries in itertools.groupby(verdict_list.entries(), lambda entry: entry.kind):
-        there = [(e.name, cache / f"{e.name}.json") for e in entries if (cache / f"{e.name}.json").exists()]
-        for number, (name, path) in enumerate(there):
-            record = json.loads(path.read_text())
-            known = {key: value for key, value in record["evidence"].items() if key in names}
-            if "place" in known:
-                known["place"] = tuple(known["place"] or ()) or None
-            evidence = Evidence(**known)
-            half = ("fit", "kept apart")[number % 2]
-            found.append(Judged(name, kind, half, record["about"], evidence, judge(evidence).level))
-    return found
+    for number, entry in enumerate(in_random_order()):
+        path = cache / f"{entry.name}.json"
+        if not path.exists():
+            continue
+        record = json.loads(path.read_text())
+        evidence = Evidence(**{key: value for key, value in record["evidence"].items() if key in names})
+        part = "fit" if number < FITTED else "kept apart"
+        found.append(Judged(entry.name, entry.kind, part, record["about"], evidence, judge(evidence).level))
+    return sorted(found, key=lambda pair: (pair.kind, pair.name))
 
 
 def shares(pairs: list[Judged]) -> dict:
@@ -215,13 +219,13 @@ def advised_bounds(pairs: list[Judged]) -> dict:
 def report(cache: Path) -> dict:
     """The results as they are committed."""
     pairs = judged_pairs(cache)
-    halves = {half: [p for p in pairs if p.half == half] for half in ("fit", "kept apart")}
+    parts = {part: [p for p in pairs if p.part == part] for part in ("fit", "kept apart")}
     kinds = dict.fromkeys(p.kind for p in pairs)
     return {
         "what": "verdicts on pairs with known truth; failures: more than 5 mm, Dice below the start, or no right answer",
-        "halves": {half: shares(own) for half, own in halves.items()},
-        "kinds_kept_apart": {kind: shares([p for p in halves["kept apart"] if p.kind == kind]) for kind in kinds},
-        "evidence_of_the_fit": advised_bounds(halves["fit"]),
+        "parts": {part: shares(own) for part, own in parts.items()},
+        "kinds_kept_apart": {kind: shares([p for p in parts["kept apart"] if p.kind == kind]) for kind in kinds},
+        "evidence_of_the_fit": advised_bounds(parts["fit"]),
         "bounds": {b.name: {"look": b.look, "failed": b.failed} for b in BOUNDS},
         "pairs": {kind: [p.line() for p in pairs if p.kind == kind] for kind in kinds},
     }
