@@ -77,6 +77,7 @@ class Bound:
         look, failed: bounds; None: this kind alone is no failure.
         words: the sentence, with the evidence by name; shares (`SHARES`) in percent.
         least: True where values below the bounds are passed, not above.
+        linear_may: True where a linear result is at most to be looked at: it is not meant to bring all of the content together.
     """
 
     name: str
@@ -84,6 +85,7 @@ class Bound:
     failed: float | None
     words: str
     least: bool = False
+    linear_may: bool = False
 
     def level(self, evidence: Evidence) -> str:
         """Of this evidence alone."""
@@ -92,7 +94,7 @@ class Bound:
             return GOOD
         for level, bound in ((FAILED, self.failed), (LOOK, self.look)):
             if bound is not None and (value < bound if self.least else value > bound):
-                return level
+                return LOOK if self.linear_may and evidence.moved is None else level
         return GOOD
 
 
@@ -155,7 +157,7 @@ def _place(evidence: Evidence) -> str:
 SHARES = ("shared", "better_shifted", "seen", "overlap", "agreement")
 BOUNDS = (
     Bound(
-        "shared", 0.17, 0.12,
+        "shared", 0.17, 0.09,
         "The intensities of the two images have little to do with one another ({shared:.0f} % of what one could tell of the "
         "other): check that both show the same part of the body, and choose a preset for their contrasts.",
         least=True,
@@ -164,6 +166,7 @@ BOUNDS = (
         "better_shifted", 0.5, 0.75,
         "In {better_shifted:.0f} % of the content the images would agree better a few voxels farther{place}: look there in the "
         "overlay, and try another preset or start.",
+        linear_may=True,
     ),
     Bound(
         "round_trip", 0.058, 0.12,

@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import verdict_list
+from harness import environment
 from scipy.ndimage import gaussian_filter
 from verdict_pairs import Pair
 
@@ -185,15 +186,15 @@ def judged_pairs(cache: Path) -> list[Judged]:
 
 
 def shares(pairs: list[Judged]) -> dict:
-    """How many are good and failures, and how many of them are flagged."""
+    """How many are good and failures, and how many of them are flagged (look here or failed) and called failed."""
     good, bad = ([p for p in pairs if p.failed is failed] for failed in (False, True))
     return {
         "good": len(good),
         "good_flagged": sum(p.level != GOOD for p in good),
         "good_called_failed": sum(p.level == FAILED for p in good),
         "failures": len(bad),
-        "flagged": sum(p.level != GOOD for p in bad),
-        "called_failed": sum(p.level == FAILED for p in bad),
+        "failures_flagged": sum(p.level != GOOD for p in bad),
+        "failures_called_failed": sum(p.level == FAILED for p in bad),
     }
 
 
@@ -219,15 +220,17 @@ def advised_bounds(pairs: list[Judged]) -> dict:
 def report(cache: Path) -> dict:
     """The results as they are committed."""
     pairs = judged_pairs(cache)
-    parts = {part: [p for p in pairs if p.part == part] for part in ("fit", "kept apart")}
+    fit, apart = ([p for p in pairs if p.part == part] for part in ("fit", "kept apart"))
     kinds = dict.fromkeys(p.kind for p in pairs)
+    rows = [{"pairs": "all that the bounds were fitted to"} | shares(fit), {"pairs": "all that were kept apart"} | shares(apart)]
+    rows += [{"pairs": f"kept apart: {kind}"} | shares([p for p in apart if p.kind == kind]) for kind in kinds]
     return {
-        "what": "verdicts on pairs with known truth; failures: more than 5 mm, Dice below the start, or no right answer",
-        "parts": {part: shares(own) for part, own in parts.items()},
-        "kinds_kept_apart": {kind: shares([p for p in parts["kept apart"] if p.kind == kind]) for kind in kinds},
-        "evidence_of_the_fit": advised_bounds(parts["fit"]),
+        "environment": environment(),
+        "what": "failures: more than 5 mm in the mean, Dice below the start, or no right answer; good: all others",
+        "compared": rows,
         "bounds": {b.name: {"look": b.look, "failed": b.failed} for b in BOUNDS},
-        "pairs": {kind: [p.line() for p in pairs if p.kind == kind] for kind in kinds},
+        "evidence_of_the_fit": advised_bounds(fit),
+        "rows": [p.line() for p in pairs],
     }
 
 
@@ -243,8 +246,8 @@ def main() -> None:
         gather_all(options.cache, options.only)
         return
     found = report(options.cache)
-    (Path(__file__).parent / "results" / "verdicts.json").write_text(json.dumps(found, indent=1) + "\n")
-    print(json.dumps({key: value for key, value in found.items() if key != "pairs"}, indent=1))
+    (Path(__file__).parent / "results" / "verdicts.json").write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n")
+    print(json.dumps(found["compared"], indent=1))
 
 
 if __name__ == "__main__":

@@ -164,6 +164,11 @@ def test_the_gravest_reason_comes_first_and_says_where() -> None:
     assert "near R 20, P 31, S 4 mm" in found.reasons[0]
 
 
+def test_a_linear_result_need_not_bring_all_of_the_content_together() -> None:
+    assert judge(replace(SOUND, better_shifted=0.9)).level == "failed"
+    assert judge(replace(SOUND, better_shifted=0.9, moved=None)).level == "look here"
+
+
 def test_a_doubt_about_the_start_asks_for_a_look() -> None:
     found = judge(SOUND, ("The start is not to be trusted: it was rejected.",))
     assert found.level == "look here"
