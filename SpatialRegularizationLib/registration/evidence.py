@@ -35,7 +35,7 @@ from .verdict import Evidence, judge, unjudged
 BLOCK = 7
 """Side of the neighborhoods in which shifts are compared, voxels."""
 ALLOWED_MM = 25.0
-"""Added to the radius of the content where lengths are compared with it: a small organ is uncertain by a few voxels, too."""
+"""Added, at most, to the radius of the content where lengths are compared with it: a small organ is uncertain by voxels, too."""
 SHIFTS = tuple(tuple(s * (axis == a) for a in range(3)) for axis in range(3) for s in (-2, 2))
 """Of the warped image, voxels."""
 TURNED_VOXELS, TURNED_RADII = 28, 2.6
@@ -200,7 +200,7 @@ def _round_trip(
         return {}
     missed = np.linalg.norm(transform_points(back, there[covered]) - points[covered], axis=1)
     return {
-        "round_trip": float(missed.mean()) / (radius + ALLOWED_MM),
+        "round_trip": float(missed.mean()) / (radius + min(radius, ALLOWED_MM)),
         "round_trip_mm": float(missed.mean()),
         "round_trip_p95_mm": float(np.percentile(missed, 95)),
     }

@@ -27,7 +27,7 @@ class Evidence:
         shared: mutual information of the intensities over the smaller entropy, 0 to 1.
         better_shifted: share of the content where a shift of two small voxels agrees better.
         round_trip: mean distance from a point to where transform and a second, coarse registration back carry it, over the root
-            mean square radius of the content plus `evidence.ALLOWED_MM`.
+            mean square radius of the content plus at most as much again, `evidence.ALLOWED_MM`.
         round_trip_mm, round_trip_p95_mm: the same in mm, and its 95th percentile.
         mirrored, mirrored_shared: agreement and shared information of the registered mirror image over those of the result.
         turned, turned_shared: the same of the most promising quarter or half turn.
@@ -170,8 +170,8 @@ BOUNDS = (
     ),
     Bound(
         "round_trip", 0.058, 0.12,
-        "A second registration, from the moving image back, ends {round_trip_mm:.1f} mm on average from where it should "
-        "({round_trip_p95_mm:.0f} mm at 5 % of the content), so the images do not settle what belongs together: look at the "
+        "A second registration, from the moving image back, ends {round_trip_mm:.3g} mm on average from where it should "
+        "({round_trip_p95_mm:.3g} mm at 5 % of the content), so the images do not settle what belongs together: look at the "
         "overlay, and try another preset or start.",
     ),
     Bound(
@@ -213,7 +213,7 @@ BOUNDS = (
     ),
     Bound(
         "landmarks_change_mm", 0.0, 0.05,
-        "The landmarks lie farther apart than before ({landmarks_change_mm:+.2f} mm on average): choose another start or preset.",
+        "The landmarks lie farther apart than before ({landmarks_change_mm:+.3g} mm on average): choose another start or preset.",
     ),
     Bound("folds", 0.0, 0.0, "{folds:.3g} % of the voxels are turned inside out: raise lambda-floor or lambda-max."),
 )  # fmt: skip
