@@ -23,7 +23,7 @@ PACKAGE = LIBRARY.name
 FACTORS = {"fields", "priors", "similarity", "regularizers", "integrators", "networks"}
 SPACE = {"geometry", "fields", "transforms", "images"}
 FILES_AND_FIGURES = SPACE | {"measures", "io", "zoo"}
-REGISTERING = FILES_AND_FIGURES | {"declaration", "models", "registration", "report"}
+REGISTERING = FILES_AND_FIGURES | {"declaration", "models", "pose", "registration", "report"}
 MAY_IMPORT: dict[str, set[str]] = {
     "__init__": set(),
     "declaration": set(),
@@ -38,11 +38,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     "models": FACTORS | {"declaration", "objective"},
     "transforms": {"geometry", "fields", "integrators"},
     "images": {"geometry", "transforms"},
+    "pose": {"geometry", "fields", "transforms", "images"},
     "measures": SPACE | {"similarity"},
     "io": SPACE,
     "zoo": {"declaration", "geometry", "priors", "models", "networks", "io"},
     "phantoms": {"geometry", "fields", "integrators", "transforms", "zoo"},
-    "registration": FACTORS | SPACE | {"declaration", "objective", "models", "measures", "zoo"},
+    "registration": FACTORS | SPACE | {"pose", "declaration", "objective", "models", "measures", "zoo"},
     "report": SPACE | {"similarity", "measures", "io", "registration"},
     "training": FACTORS | REGISTERING | {"objective", "phantoms"},
     "tuning": REGISTERING | {"objective", "training"},

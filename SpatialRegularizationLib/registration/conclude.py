@@ -94,6 +94,7 @@ def common_figures(prepared: PreparedPair, transform: SpatialTransform, similari
         seconds=prepared.reporter.seconds,
         peak_memory_mb=peak_memory_mb(prepared.choices.device),
         device=str(prepared.choices.device),
+        start_seconds=prepared.start.seconds,
         similarity_before=similarity[0],
         similarity_after=similarity[1],
         dice_before=before and before[0],

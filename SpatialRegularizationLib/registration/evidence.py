@@ -45,10 +45,6 @@ PROMISING = 0.4
 MIRROR = np.diag([-1.0, 1.0, 1.0])
 
 
-REJECTED = "The start is not to be trusted"
-"""How notes against the start begin."""
-
-
 def judged(prepared: PreparedPair, registration: Registration, *, at: float = 0.97) -> Registration:
     """The registration with its verdict; an error on the way to it is a reason to look, not the end of the registration.
 
@@ -67,8 +63,7 @@ def judged(prepared: PreparedPair, registration: Registration, *, at: float = 0.
             images, registration.transform, masks=fitted, intensity=prepared.settings.intensity,
             described=prepared.choices.compared.describes,
         )  # fmt: skip
-        doubts = tuple(note for note in registration.notes if note.startswith(REJECTED))
-        verdict = judge(replace(evidence, **_of_figures(registration.figures)), doubts)
+        verdict = judge(replace(evidence, **_of_figures(registration.figures)), prepared.start.doubts)
     except Exception as error:  # whatever it is: the registration is there, and must not be lost
         verdict = unjudged(error)
     figures = replace(registration.figures, seconds=reporter.seconds)

@@ -57,4 +57,4 @@ def conclude_linear(prepared: PreparedPair) -> Registration:
 def _score(prepared: PreparedPair, affine: np.ndarray) -> float:
     """Similarity of the pair under an affine map."""
     grid = working_grid(prepared.fixed.grid, max_voxels=SCORED_VOXELS)
-    return prepared.choices.score(replace(prepared, affine=affine).tensors(grid))
+    return prepared.choices.score(replace(prepared, start=replace(prepared.start, matrix=affine)).tensors(grid))

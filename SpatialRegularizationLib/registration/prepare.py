@@ -12,11 +12,10 @@ from ..geometry.transform import SpatialTransform
 from ..geometry.volume import Volume
 from ..images.preparation import check_overlap, describe_working_grid, prepare_intensity, working_grid
 from ..images.usable import check_companions, fit_mask, usable_pair
-from .affine import AffineStart, start_affine
+from ..pose.start import Start, StartKind, find_start
 from .choices import ComputeChoices
 from .progress import Reporter
 from .settings import RegistrationSettings
-from .start_check import doubts
 from .working_pair import TensorPair, working_pair
 
 Images = tuple[Volume, Volume]
@@ -32,10 +31,10 @@ class PreparedPair:
         companions: what goes with them.
         settings, choices: how to register, as given and as objects that compute.
         reporter: tells of the progress.
-        affine: B, 4x4 LPS mm, fixed to moving.
+        start: B and how it was found.
         grid: to work on, same end voxels as the fixed grid.
         field_grid: of the stored transform, Jacobian and λ: the fixed grid, or `grid` where that is too large.
-        notes: sentences for the report about the images and the start.
+        image_notes: sentences for the report about the images.
         images: both with intensities prepared; None once they are not needed any more.
         masks: of the fixed and the moving image, on their grids.
     """
@@ -46,12 +45,23 @@ class PreparedPair:
     settings: RegistrationSettings
     choices: ComputeChoices
     reporter: Reporter
-    affine: np.ndarray
+    start: Start
     grid: Grid
     field_grid: Grid
-    notes: tuple[str, ...]
+    image_notes: tuple[str, ...]
     images: Images | None
     masks: Masks
+
+    @property
+    def affine(self) -> np.ndarray:
+        """B, 4x4 LPS mm, fixed to moving."""
+        return self.start.matrix
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences for the report about the images and the start."""
+        decision = (self.start.decision,) if self.start.decision else ()
+        return (*self.image_notes, *decision, *self.start.doubts)
 
     def tensors(self, grid: Grid | None = None) -> TensorPair:
         """Both images on a grid of the fixed field of view (the working grid), on the device."""
@@ -110,13 +120,13 @@ def prepare(
         prepare_intensity(moving, settings.intensity, "moving image"),
     )
     masks = _fitted(usable.companions, fixed.grid, moving.grid)
-    affine, notes = _affine_start(images, masks, settings, initial, reporter)
-    check_overlap(fixed.grid, moving.grid, affine)
+    start = _start(images, masks, settings, initial, reporter)
+    check_overlap(fixed.grid, moving.grid, start.matrix)
     grid = working_grid(fixed.grid, spacing_mm=settings.working_spacing_mm, max_voxels=settings.max_voxels)
     small = fixed.data[0].numel() <= settings.max_voxels or grid.matches(fixed.grid)
     return PreparedPair(
-        fixed, moving, usable.companions, settings, choices, reporter, affine, grid, fixed.grid if small else grid,
-        (*usable.notes, *notes), images, masks,
+        fixed, moving, usable.companions, settings, choices, reporter, start, grid, fixed.grid if small else grid,
+        usable.notes, images, masks,
     )  # fmt: skip
 
 
@@ -125,16 +135,15 @@ def _fitted(companions: Companions, fixed: Grid, moving: Grid) -> Masks:
     return tuple(None if mask is None else fit_mask(mask, grid, name) for mask, grid, name in given)
 
 
-def _affine_start(
+def _start(
     images: Images, masks: Masks, settings: RegistrationSettings, initial: SpatialTransform | None, reporter: Reporter
-) -> tuple[np.ndarray, tuple[str, ...]]:
-    """B, 4x4: found by mutual information as the settings ask for, or that of an initial transform that bends; and notes."""
-    start = None if initial is None else initial.affine_matrix
+) -> Start:
+    """The start that the settings ask for, or the linear part of an initial transform that bends."""
+    given = None if initial is None else initial.affine_matrix
     if initial is not None and initial.displacement is not None:
-        return start, ("The initial transform bends; it was taken as it is, without an affine stage.",)
+        return Start(given, "The initial transform bends; it was taken as it is, without an affine stage.")
     reporter.tell("affine start", 0.02)
-    found = start_affine(
-        *images, AffineStart(settings.affine), initial=start, masks=masks, seed=settings.seed,
+    return find_start(
+        *images, StartKind(settings.affine), initial=given, masks=masks, seed=settings.seed,
         monitor=lambda share: reporter.tell("affine start", 0.02 + 0.08 * share),
     )  # fmt: skip
-    return found, doubts(images, masks, found, np.eye(4) if start is None else start, seed=settings.seed)

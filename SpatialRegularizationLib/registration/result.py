@@ -32,6 +32,7 @@ class Figures:
     Args:
         seconds: wall time of the registration without reading and writing, s.
         peak_memory_mb: largest resident memory of the process (or of the device, if larger), MB.
+        start_seconds: wall time of the affine start, s; 0 where none was sought.
         device: where it ran, "cpu", "cuda:0", "mps".
         similarity_before, similarity_after: the similarity's own value (LNCC: mean, 1 is best) on the working grid.
         dice_before, dice_after: {label: Dice, "mean": Dice}.
@@ -49,6 +50,7 @@ class Figures:
     seconds: float
     peak_memory_mb: float
     device: str
+    start_seconds: float = 0.0
     similarity_before: float | None = None
     similarity_after: float | None = None
     dice_before: dict | None = None

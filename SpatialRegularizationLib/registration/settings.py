@@ -48,7 +48,8 @@ class RegistrationSettings:
         "them, so that organs can slide along one another; 0 none",
     )  # fmt: skip
     affine: str = choice(
-        "affine", ("none", "center", "rigid", "affine"), "alignment before the deformable stage, by mutual information"
+        "affine", ("none", "center", "rigid", "affine"),
+        "alignment before the deformable stage; candidates from all rotations and shifts compete, whatever the contrasts",
     )
     deformable: str = choice(
         "on", ("on", "none"), "what follows the alignment: a deformation, or none, so that the result is a linear transform"

@@ -264,5 +264,7 @@ def _displacement(content: dict[str, Any], voxel_mm: float, unit: LengthUnit) ->
 def _cost(content: dict[str, Any]) -> Iterator[Figure]:
     if content.get("seconds") is not None:
         yield Figure("Time", "", f"{content['seconds']:.1f} s", f"Wall time of the registration on {content['device']}.")
+    if content.get("start_seconds"):
+        yield Figure("Time of the start", "", f"{content['start_seconds']:.1f} s", "Of that, the search for the affine start.")
     if content.get("peak_memory_mb") is not None:
         yield Figure("Peak memory", "", f"{content['peak_memory_mb']:.0f} MB", "Largest memory of the process.")

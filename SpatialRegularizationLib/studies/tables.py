@@ -99,7 +99,7 @@ def conventions(results: StudyResults) -> dict[str, str]:
         "nearest": "the label of the nearest voxel",
     }
     return {
-        "start": f"affine part: {s.affine}, found once for each pair by mutual information and shared by all methods",
+        "start": f"affine part: {s.affine}, found once for each pair by the structure of both images and shared by all methods",
         "Dice": f"2|A and B| / (|A| + |B|) on the fixed grid, warped moving labels A by {carried[s.label_warping]}; mean over "
         "the labels of a pair (absent from both: left out; from one: 0), then over pairs; ± over pairs",
         "HD95": "larger of the two directed 95th percentiles between voxel surfaces, unweighted, mm; a label that is empty in "

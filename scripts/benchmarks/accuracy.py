@@ -28,7 +28,7 @@ import SimpleITK as sitk
 import torch
 
 from SpatialRegularizationLib.geometry.volume import Volume
-from SpatialRegularizationLib.registration.affine import AffineStart, start_affine
+from SpatialRegularizationLib.pose.start import StartKind, find_start
 
 HERE = Path(__file__).resolve().parent
 CACHE = Path(os.environ.get("SPATIALREG_BENCH_CACHE", Path(tempfile.gettempdir()) / "spatialreg_bench"))
@@ -74,7 +74,7 @@ def shared_start(case: known_pair.Case) -> np.ndarray:
             for a, g in ((case.fixed, case.fixed_grid), (case.moving, case.moving_grid))
         )
         path.parent.mkdir(parents=True, exist_ok=True)
-        np.savetxt(path, start_affine(fixed, moving, AffineStart.AFFINE))
+        np.savetxt(path, find_start(fixed, moving, StartKind.AFFINE).matrix)
     return np.loadtxt(path)
 
 

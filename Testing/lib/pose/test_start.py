@@ -1,4 +1,4 @@
-"""The affine start finds known poses, from any header, and returns one matrix."""
+"""The start finds known poses from any position and across contrasts, keeps the given one in doubt, and says what it did."""
 
 from __future__ import annotations
 
@@ -10,9 +10,13 @@ import SimpleITK as sitk
 import torch
 
 from SpatialRegularizationLib.geometry import Grid, Volume
-from SpatialRegularizationLib.registration.affine import AffineStart, start_affine
+from SpatialRegularizationLib.pose.start import StartKind, find_start
 
 SHAPE = (48, 56, 40)
+
+
+def _found(*images: Volume, **how) -> np.ndarray:
+    return find_start(*images[:2], *images[2:], **how).matrix
 
 
 def _phantom(seed: int = 0) -> Volume:
@@ -51,14 +55,12 @@ def _error(grid: Grid, found: np.ndarray, true: np.ndarray) -> float:
     return float(np.linalg.norm((points @ (found - true).T)[:, :3], axis=1).max())
 
 
-@pytest.mark.parametrize(
-    ("degrees", "shift"), [(0, (0, 0, 0)), (8, (5, -9, 3)), (30, (20, 10, -30)), (12, (100, -250, 40))]
-)
-@pytest.mark.parametrize("kind", [AffineStart.RIGID, AffineStart.AFFINE])
+@pytest.mark.parametrize(("degrees", "shift"), [(0, (0, 0, 0)), (8, (5, -9, 3)), (30, (20, 10, -30)), (12, (100, -250, 40))])
+@pytest.mark.parametrize("kind", [StartKind.RIGID, StartKind.AFFINE])
 def test_a_known_pose_is_found_whatever_the_header_offset(degrees, shift, kind) -> None:
     fixed = _phantom()
     pose = _pose(degrees, shift, fixed.grid.center)
-    assert _error(fixed.grid, start_affine(fixed, _moved(fixed, pose), kind), pose) < 0.5
+    assert _error(fixed.grid, _found(fixed, _moved(fixed, pose), kind), pose) < 0.5
 
 
 def test_a_known_stretch_is_found_only_with_affine() -> None:
@@ -66,8 +68,8 @@ def test_a_known_stretch_is_found_only_with_affine() -> None:
     stretch = np.diag([1.1, 0.93, 1.05, 1.0])
     stretch[0, 1] = 0.06
     moving = _resampled(fixed, stretch)
-    assert _error(fixed.grid, start_affine(fixed, moving, AffineStart.AFFINE), stretch) < 1.0
-    rigid = start_affine(fixed, moving, AffineStart.RIGID)
+    assert _error(fixed.grid, _found(fixed, moving, StartKind.AFFINE), stretch) < 1.0
+    rigid = _found(fixed, moving, StartKind.RIGID)
     np.testing.assert_allclose(rigid[:3, :3] @ rigid[:3, :3].T, np.eye(3), atol=1e-6)
 
 
@@ -87,8 +89,8 @@ def test_a_slab_finds_its_place_in_the_whole_from_a_wrong_header() -> None:
     slab = Volume(whole.data[..., 26:], Grid((48, 56, 14), (3, 3, 4), (0, 0, 0), whole.grid.direction))
     true = np.eye(4)
     true[:3, 3] = np.array(slab.grid.origin) - whole.grid.index_to_point(np.array([0, 0, 26]))
-    assert _error(slab.grid, start_affine(slab, whole, AffineStart.RIGID), np.linalg.inv(true)) < 0.5
-    found = start_affine(whole, slab, AffineStart.RIGID)
+    assert _error(slab.grid, _found(slab, whole, StartKind.RIGID), np.linalg.inv(true)) < 0.5
+    found = _found(whole, slab, StartKind.RIGID)
     points = np.c_[whole.grid.index_to_point(np.array([[20, 20, 28], [24, 30, 33]])), np.ones(2)]
     assert np.abs(points @ (found - true).T).max() < 0.5
 
@@ -97,15 +99,15 @@ def test_contrast_may_be_inverted() -> None:
     fixed = _phantom()
     pose = _pose(10, (5, 5, 5), fixed.grid.center)
     moving = _moved(fixed.with_data(-2 * fixed.data + 7), pose)
-    assert _error(fixed.grid, start_affine(fixed, moving, AffineStart.RIGID), pose) < 0.5
+    assert _error(fixed.grid, _found(fixed, moving, StartKind.RIGID), pose) < 0.5
 
 
 def test_none_returns_the_initial_matrix_and_center_only_shifts_it() -> None:
     fixed = _phantom()
     initial = _pose(20, (1, 2, 3), (0, 0, 0))
     moving = _moved(fixed, _pose(0, (40, 0, 0), (0, 0, 0)) @ initial)
-    np.testing.assert_array_equal(start_affine(fixed, moving, AffineStart.NONE, initial=initial), initial)
-    center = start_affine(fixed, moving, AffineStart.CENTER, initial=initial)
+    np.testing.assert_array_equal(_found(fixed, moving, StartKind.NONE, initial=initial), initial)
+    center = _found(fixed, moving, StartKind.CENTER, initial=initial)
     np.testing.assert_array_equal(center[:3, :3], initial[:3, :3])
     np.testing.assert_allclose(center[:3, 3], initial[:3, 3] + [40, 0, 0], atol=1e-6)
 
@@ -114,7 +116,7 @@ def test_a_large_rotation_is_refined_from_an_initial_matrix() -> None:
     fixed = _phantom()
     pose = _pose(150, (30, 0, 0), fixed.grid.center)
     near = _pose(140, (20, 5, 0), fixed.grid.center)
-    assert _error(fixed.grid, start_affine(fixed, _moved(fixed, pose), AffineStart.RIGID, initial=near), pose) < 0.5
+    assert _error(fixed.grid, _found(fixed, _moved(fixed, pose), StartKind.RIGID, initial=near), pose) < 0.5
 
 
 def test_masks_keep_a_wandering_object_out() -> None:
@@ -128,9 +130,7 @@ def test_masks_keep_a_wandering_object_out() -> None:
     mask[..., 12:] = 1
     mask = fixed.with_data(mask)
     moving = _moved(fixed.with_data(moving_data), pose)
-    found = start_affine(
-        fixed.with_data(fixed_data), moving, AffineStart.RIGID, masks=(mask, Volume(mask.data, moving.grid))
-    )
+    found = _found(fixed.with_data(fixed_data), moving, StartKind.RIGID, masks=(mask, Volume(mask.data, moving.grid)))
     assert _error(fixed.grid, found, pose) < 1.0
 
 
@@ -142,7 +142,7 @@ def test_the_result_is_the_same_for_any_number_of_threads() -> None:
     for n in (1, 2):
         torch.set_num_threads(n)
         sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(n)
-        found.append(start_affine(fixed, moving, AffineStart.AFFINE, seed=3))
+        found.append(_found(fixed, moving, StartKind.AFFINE, seed=3))
         assert sitk.ProcessObject.GetGlobalDefaultNumberOfThreads() == n
     torch.set_num_threads(threads[0])
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(threads[1])
@@ -152,7 +152,7 @@ def test_the_result_is_the_same_for_any_number_of_threads() -> None:
 def test_the_monitor_hears_the_progress_and_can_stop_it() -> None:
     fixed = _phantom()
     heard: list[float] = []
-    start_affine(fixed, fixed, AffineStart.AFFINE, monitor=heard.append)
+    _found(fixed, fixed, StartKind.AFFINE, monitor=heard.append)
     assert heard == sorted(heard)
     assert (heard[0], heard[-1]) == (0.0, 1.0)
 
@@ -160,13 +160,79 @@ def test_the_monitor_hears_the_progress_and_can_stop_it() -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        start_affine(fixed, fixed, AffineStart.AFFINE, monitor=stop)
+        _found(fixed, fixed, StartKind.AFFINE, monitor=stop)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_any_rotation_is_found_with_half_of_the_image_cut_away(seed) -> None:
+    fixed = _phantom()
+    random = np.random.default_rng(seed)
+    rotation, upper = np.linalg.qr(random.normal(size=(3, 3)))
+    rotation = rotation * np.sign(np.diag(upper))
+    pose = np.eye(4)
+    pose[:3, :3] = rotation * np.sign(np.linalg.det(rotation))
+    pose[:3, 3] = random.uniform(-80, 80, 3)
+    axis, half = seed % 3, SHAPE[seed % 3] // 2
+    shape, begin = list(SHAPE), [0, 0, 0]
+    shape[axis], begin[axis] = half, half * (seed % 2)
+    part = tuple(slice(b, b + n) for b, n in zip(begin, shape, strict=True))
+    cut = Volume(4 - fixed.data[(slice(None), *part)], fixed.grid.shifted(tuple(begin), tuple(shape)))
+    found = find_start(fixed, _moved(cut, pose), StartKind.RIGID)
+    assert _error(cut.grid, found.matrix, pose) < 1.5
+    assert "a search over rotations and shifts" in found.decision
+
+
+def test_the_given_position_is_kept_where_nothing_is_clearly_better() -> None:
+    fixed = _phantom()
+    noise = fixed.with_data(torch.rand(fixed.data.shape, generator=torch.Generator().manual_seed(1)))
+    for kind in (StartKind.RIGID, StartKind.AFFINE):
+        found = find_start(fixed, noise, kind)
+        np.testing.assert_array_equal(found.matrix, np.eye(4))
+        assert "the position by the headers" in found.decision
+        assert "clearly better" in found.decision
+
+
+def test_a_rigid_truth_gets_a_rigid_answer_from_the_affine_start() -> None:
+    fixed = _phantom()
+    pose = _pose(10, (5, 5, 5), fixed.grid.center)
+    noisy = fixed.data + torch.randn(fixed.data.shape, generator=torch.Generator().manual_seed(2)) * 8
+    found = find_start(fixed, _moved(fixed.with_data(noisy), pose), StartKind.AFFINE)
+    np.testing.assert_allclose(found.matrix[:3, :3] @ found.matrix[:3, :3].T, np.eye(3), atol=1e-9)
+    assert _error(fixed.grid, found.matrix, pose) < 1
+
+
+def test_images_that_do_not_tell_how_they_lie_are_doubted() -> None:
+    axes = np.meshgrid(*[np.linspace(-1, 1, n) for n in SHAPE], indexing="ij")
+    ball = torch.as_tensor((sum(a**2 for a in axes) < 0.5).astype(np.float32))[None]
+    grid = Grid(SHAPE, (3, 2.57, 3.6), (0, 0, 0), ((1, 0, 0), (0, 1, 0), (0, 0, 1)))
+    found = find_start(Volume(ball, grid), _moved(Volume(ball, grid), _pose(0, (40, 0, 0), (0, 0, 0))), StartKind.RIGID)
+    assert any("do not tell how they lie" in doubt for doubt in found.doubts)
+    whole = _phantom()
+    assert find_start(whole, _moved(whole, _pose(20, (40, 0, 0), (0, 0, 0))), StartKind.RIGID).doubts == ()
+
+
+def test_a_small_overlap_is_doubted() -> None:
+    fixed = _phantom()
+    far = _pose(0, (95, 0, 0), fixed.grid.center)
+    noise = fixed.with_data(torch.rand(fixed.data.shape, generator=torch.Generator().manual_seed(1)))
+    found = find_start(fixed, noise, StartKind.RIGID, initial=far)
+    assert any("share only" in doubt for doubt in found.doubts) or np.abs(found.matrix - far).max() > 1
+
+
+def test_content_in_a_corner_of_an_empty_image_is_found() -> None:
+    small = _phantom()
+    wide = torch.zeros(1, 130, 130, 110)
+    wide[:, :48, :56, :40] = small.data
+    grid = Grid((130, 130, 110), small.grid.spacing, small.grid.origin, small.grid.direction)
+    pose = _pose(70, (60, -40, 20), small.grid.center)
+    found = find_start(Volume(wide, grid), _moved(small, pose), StartKind.RIGID)
+    assert _error(small.grid, found.matrix, pose) < 1.5
 
 
 def test_a_bad_initial_matrix_is_refused_in_a_sentence() -> None:
     fixed = _phantom()
     with pytest.raises(ValueError, match="invertible 4x4"):
-        start_affine(fixed, fixed, AffineStart.RIGID, initial=np.zeros((4, 4)))
+        _found(fixed, fixed, StartKind.RIGID, initial=np.zeros((4, 4)))
 
 
 def _read(path: Path) -> Volume:
@@ -189,7 +255,7 @@ def test_a_real_oblique_pair_agrees_with_its_reference_transforms(shared_data: P
     folder = shared_data / "brain_ms_longitudinal"
     fixed, moving = (_read(folder / f"patient01_study{n}_FLAIR.nii.gz") for n in (1, 2))
     first, second = (_reference(folder / f"patient01_study{n}_FLAIR_to_common_space.txt") for n in (1, 2))
-    found = start_affine(fixed, moving, AffineStart.RIGID)
+    found = _found(fixed, moving, StartKind.RIGID)
     assert _error(fixed.grid, found, second @ np.linalg.inv(first)) < 1.0
     assert _error(fixed.grid, np.eye(4), second @ np.linalg.inv(first)) > 10
 
@@ -201,7 +267,7 @@ def test_lungs_in_two_breathing_states_come_together(shared_data: Path) -> None:
         volume.grid.index_to_point(np.loadtxt(folder / f"{name}_landmarks_index.txt", skiprows=2))
         for name, volume in (("baseline", fixed), ("followup", moving))
     ]
-    found = start_affine(fixed, moving, AffineStart.AFFINE)
+    found = _found(fixed, moving, StartKind.AFFINE)
     mapped = points[0] @ found[:3, :3].T + found[:3, 3]
     assert np.linalg.norm(points[0] - points[1], axis=1).mean() > 34
     assert np.linalg.norm(mapped - points[1], axis=1).mean() < 7

@@ -1,0 +1,331 @@
+"""Find the start: the matrix B that carries fixed points to moving points before anything bends, and why it was taken.
+
+Candidates compete under one score (`score.py`): the position by the headers or an initial transform, centers of geometry and of
+structure brought together, ends of unequal fields of view, and what a search over all rotations and shifts finds (`search.py`).
+
+    coarse: every candidate climbs, the best turned and the best upright one are compared → finer: the winner climbs on, a level's
+    step is taken where it gains more than its standard error → rigid against where it started, affine against rigid
+
+What asks for more trust needs more evidence: a turn by more than `UPRIGHT_DEGREES`, any move away from the given position, and
+any stretch are taken only where the gain is `CLEAR` standard errors on some level, so that noise moves nothing.
+"""
+
+from __future__ import annotations
+
+import enum
+import itertools
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch.nn.functional as F
+
+from ..geometry.grid import Grid
+from ..geometry.volume import Volume
+from ..images.preparation import overlap_share
+from .score import AFFINE, RIGID, Climb, PoseScore
+from .search import ACROSS, degrees_apart, search
+from .structure import Structure, evenly, held, structure_of
+
+GIVEN = "the position by the headers"
+"""Name of the first candidate."""
+CLEAR = 3.0
+"""Standard errors by which a pose has to be better to be clearly better."""
+BETTER = 1.0
+"""The same for a finer level's step."""
+UPRIGHT_DEGREES = 45.0
+"""A turn by more is doubted."""
+COARSEST = 40
+"""Voxels at most along the longest axis of the lattice on which the content is measured, and of the search's lattice."""
+THIN = 2
+"""Voxels of the search's lattice along the shortest axis of either field of view, where that can be."""
+FAR_SHARE = 0.75
+"""Ends are brought together along axes where one field of view is shorter than this share of the other."""
+MASK_MARGIN = 10.0
+"""Width by which masks grow, mm: what a boundary looks like from both sides says most about the pose."""
+SMALLEST_SHARE = 0.4
+"""Share of the smaller field of view in the other, below which a start is doubted."""
+RIVAL = 0.85
+"""A pose turned by more than `UPRIGHT_DEGREES` that reaches this share of the winner's score makes it doubtful."""
+STRETCHES = (0.03, 0.3)
+"""Logarithm of the largest change of length of an affine start: less is one person's images, or what a deformation does as well;
+more is no answer."""
+ADVICE = "look at the overlay before you use the result, and give an initial transform where it is wrong"
+
+
+class StartKind(enum.Enum):
+    """How much of the pose is found before the deformable part."""
+
+    NONE = "none"
+    CENTER = "center"
+    RIGID = "rigid"
+    AFFINE = "affine"
+
+
+@dataclass(frozen=True)
+class Start:
+    """A start and how it was found.
+
+    Args:
+        matrix: B, 4x4 float64, fixed → moving, mm LPS.
+        decision: a sentence for the report; empty where nothing was to be decided.
+        doubts: sentences against it.
+        seconds: that it took.
+        score: S on the finest level that was asked, nats; None where nothing was scored.
+    """
+
+    matrix: np.ndarray
+    decision: str = ""
+    doubts: tuple[str, ...] = ()
+    seconds: float = 0.0
+    score: float | None = None
+
+
+@dataclass(frozen=True)
+class _Level:
+    """A level of the climb: voxels across the content, gradient voxels per voxel, positions compared."""
+
+    across: int
+    blocks: int
+    samples: int
+
+
+LEVELS = (_Level(2 * ACROSS, 3, 6000), _Level(4 * ACROSS, 2, 12000), _Level(10 * ACROSS, 1, 25000))
+CLIMBED = 5
+"""Candidates besides the given one that climb."""
+CONTENDERS, CONTENDS = 3, 0.5
+"""So many orientations go on to the second level: those that reach this share of the best score on the first."""
+
+
+def find_start(  # seven arguments: each is asked for by name at one place, `register`
+    fixed: Volume,
+    moving: Volume,
+    kind: StartKind,
+    *,
+    initial: np.ndarray | None = None,
+    masks: tuple[Volume | None, Volume | None] = (None, None),
+    seed: int = 0,
+    monitor: Callable[[float], None] | None = None,
+) -> Start:
+    """The rigid or affine map from fixed to moving patient space that the structures of both images ask for.
+
+    Deterministic, and independent of the number of threads. Two to three seconds on two cores for any image size.
+
+    Args:
+        fixed: image (1, i, j, k), any numeric type, finite.
+        moving: image (1, i, j, k).
+        kind: NONE returns `initial`; CENTER shifts only (the better of the centers of geometry and of structure).
+        initial: 4x4 fixed → moving, mm LPS, which is the first candidate; None is the identity, that is the headers.
+        masks: of the fixed and of the moving image, on their grids; only voxels > 0 count.
+        seed: decides at which positions the images are compared.
+        monitor: called with the share of the work done, 0 to 1; what it raises stops the search.
+
+    Raises:
+        ValueError: `initial` is not an invertible 4x4 matrix, or the images are not three-dimensional.
+    """
+    begin = time.perf_counter()
+    given = _checked_initial(initial)
+    if fixed.grid.dimension != 3 or moving.grid.dimension != 3:
+        shapes = f"{fixed.grid.shape} and {moving.grid.shape}"
+        raise ValueError(f"The affine start needs two 3-D images, got grids {shapes}; extract one volume each.")
+    tell = monitor or (lambda share: None)
+    tell(0.0)
+    if kind is StartKind.NONE:
+        return Start(given)
+    found = _Contest((fixed, moving), masks, given, seed, tell).settled(kind)
+    tell(1.0)
+    return Start(found.matrix, found.decision, found.doubts, time.perf_counter() - begin, found.score)
+
+
+class _Contest:
+    """The candidates of one pair, from coarse to fine."""
+
+    def __init__(
+        self, images: tuple[Volume, Volume], masks: tuple[Volume | None, Volume | None], given: np.ndarray, seed: int,
+        tell: Callable[[float], None],
+    ) -> None:  # fmt: skip
+        self.grids = tuple(image.grid for image in images)
+        self.masks = tuple(None if mask is None else _grown(mask) for mask in masks)
+        self.given, self.seed, self.tell = given, seed, tell
+        self.length = max(_content_length(*pair) for pair in zip(images, self.masks, strict=True))
+        thinnest = min(n * s for grid in self.grids for n, s in zip(grid.shape, grid.spacing, strict=True))
+        longest = max(max(grid.extent) for grid in self.grids)
+        self.length = max(min(self.length, thinnest * ACROSS / THIN), longest * ACROSS / COARSEST)
+        finest = self.length / (LEVELS[-1].across * LEVELS[-1].blocks)
+        self.images = tuple(evenly(image, finest) for image in images)
+        self.named: list[tuple[str, np.ndarray]] = []
+        self.scores: list[PoseScore] = []
+
+    def settled(self, kind: StartKind) -> Start:
+        """The start of the kind that was asked for."""
+        coarse = self._structures(ACROSS, 3)
+        self.tell(0.15)
+        self.named = [
+            (GIVEN if np.array_equal(self.given, np.eye(4)) else "the initial transform", self.given),
+            *self._shifted(*coarse),
+        ]
+        if kind is StartKind.CENTER:
+            score = self._score(LEVELS[0])
+            return Start(max((matrix for _, matrix in self.named[:3]), key=score))
+        self.named += [("a search over rotations and shifts", found.matrix) for found in search(*coarse, wanted=CLIMBED)]
+        self.tell(0.4)
+        contenders = self._climbed()
+        self.tell(0.6)
+        name, matrix, rival = self._winner(contenders)
+        self.tell(0.75)
+        matrix = self._refined(matrix, self._score(LEVELS[2]))
+        self.tell(0.85)
+        name, matrix = self._against_given(name, matrix)
+        if kind is StartKind.AFFINE:
+            name, matrix = self._stretched(name, matrix)
+        doubts = tuple(sentence for sentence in (_little_overlap(self.grids, matrix), self._rivaled(matrix, rival)) if sentence)
+        return Start(matrix, self._decision(name, matrix), doubts, score=self.scores[-1](matrix))
+
+    def _structures(self, across: int, blocks: int) -> tuple[Structure, Structure]:
+        fixed, moving = (
+            structure_of(image, mask, self.length / across, blocks=blocks)
+            for image, mask in zip(self.images, self.masks, strict=True)
+        )
+        return fixed, moving
+
+    def _score(self, level: _Level) -> PoseScore:
+        fixed, moving = self._structures(level.across, level.blocks)
+        self.scores.append(PoseScore(fixed, moving, samples=level.samples, seed=self.seed))
+        return self.scores[-1]
+
+    def _shifted(self, fixed: Structure, moving: Structure) -> list[tuple[str, np.ndarray]]:
+        """The given matrix with centers of geometry, then of structure, brought together, and with ends that meet."""
+        linear = self.given[:3, :3]
+        centers = [tuple(np.array(grid.center) for grid in self.grids), (fixed.center, moving.center)]
+        shifted = []
+        for fixed_center, moving_center in centers:
+            matrix = self.given.copy()
+            matrix[:3, 3] = moving_center - linear @ fixed_center
+            shifted.append(matrix)
+        names = ("centers of the fields of view brought together", "centers of the structures brought together")
+        ends = [("ends of the fields of view brought together", matrix) for matrix in _end_shifts(*self.grids, shifted[0])]
+        return [*zip(names, shifted, strict=True), *ends]
+
+    def _climbed(self) -> list[tuple[str, np.ndarray]]:
+        """The most promising candidates after a climb on the first level, best first, one of each orientation."""
+        score = self._score(LEVELS[0])
+        first, rest = self.named[0], sorted(self.named[1:], key=lambda entry: score(entry[1]), reverse=True)
+        climbed = [(name, score.climbed(matrix, RIGID, Climb(12))) for name, matrix in (first, *rest[:CLIMBED])]
+        climbed.sort(key=lambda entry: score(entry[1]), reverse=True)
+        kept: list[tuple[str, np.ndarray]] = []
+        for name, matrix in climbed:
+            if all(degrees_apart(matrix, other) > UPRIGHT_DEGREES for _, other in kept):
+                kept.append((name, matrix))
+        least = CONTENDS * score(kept[0][1])
+        return [entry for entry in kept if score(entry[1]) >= least][:CONTENDERS]
+
+    def _winner(self, contenders: list[tuple[str, np.ndarray]]) -> tuple[str, np.ndarray, float]:
+        """Name and pose of the best orientation on the second level, and the score of the next one over its own."""
+        score = self._score(LEVELS[1])
+        refined = [(name, self._refined(matrix, score)) for name, matrix in contenders]
+        refined.sort(key=lambda entry: score(entry[1]), reverse=True)
+        best = refined[0]
+        upright = next((entry for entry in refined if degrees_apart(entry[1], self.given) <= UPRIGHT_DEGREES), None)
+        if upright is not None and max(level.gain(best[1], upright[1]) for level in self.scores) < CLEAR:
+            best = upright
+        others = [score(matrix) for _, matrix in refined if matrix is not best[1]]
+        return *best, max(others, default=0.0) / max(score(best[1]), 1e-9)
+
+    def _refined(self, matrix: np.ndarray, score: PoseScore) -> np.ndarray:
+        """One level finer where that gains something: a step off the hill, more than a voxel of the level before, needs more."""
+        climbed = score.climbed(matrix, RIGID, Climb(15))
+        far = self.scores[-2].moved(climbed, matrix) > 1
+        return climbed if score.gain(climbed, matrix) >= (CLEAR if far else BETTER) else matrix
+
+    def _against_given(self, name: str, matrix: np.ndarray) -> tuple[str, np.ndarray]:
+        """The given position stays where no level finds the other clearly better."""
+        if any(score.gain(matrix, self.given) >= CLEAR for score in self.scores):
+            return name, matrix
+        return self.named[0][0], self.given
+
+    def _stretched(self, name: str, matrix: np.ndarray) -> tuple[str, np.ndarray]:
+        """With stretch and shear, where some level finds that clearly better."""
+        stretched = matrix
+        for score in self.scores[1:]:
+            stretched = score.climbed(stretched, AFFINE, Climb(20))
+        gains = [score.gain(stretched, matrix) for score in self.scores]
+        change = float(np.abs(np.log(np.linalg.svd(stretched[:3, :3], compute_uv=False))).max())
+        taken = min(gains) > 0 and max(gains) >= CLEAR and STRETCHES[0] <= change <= STRETCHES[1]
+        return (f"{name}, then stretch and shear", stretched) if taken else (name, matrix)
+
+    def _decision(self, name: str, matrix: np.ndarray) -> str:
+        if matrix is self.given:
+            return f"The start is {name}: none of {len(self.named) - 1} other candidates is clearly better."
+        values = [f"{score(self.given):.3f} to {score(matrix):.3f}" for score in self.scores]
+        return (
+            f"The start was found from {name} ({len(self.named)} candidates); against {self.named[0][0]} it turns by "
+            f"{degrees_apart(self.given, matrix):.1f} degrees and raises the agreement of the structures, coarse to fine, from "
+            f"{', '.join(values)}."
+        )
+
+    def _rivaled(self, matrix: np.ndarray, rival: float) -> str:
+        if rival < RIVAL:
+            return ""
+        return (
+            f"The start is not to be trusted: turned by more than {UPRIGHT_DEGREES:.0f} degrees the images agree nearly as well "
+            f"({100 * rival:.0f} % of the score), so the images do not tell how they lie; {ADVICE}."
+        )
+
+
+def _checked_initial(initial: np.ndarray | None) -> np.ndarray:
+    matrix = np.eye(4) if initial is None else np.array(initial, dtype=np.float64)
+    if matrix.shape != (4, 4) or not np.isfinite(matrix).all() or abs(np.linalg.det(matrix)) < 1e-9:
+        raise ValueError(f"The initial affine must be an invertible 4x4 matrix (mm, LPS), got {matrix.tolist()}.")
+    return matrix
+
+
+def _content_length(image: Volume, mask: Volume | None) -> float:
+    """Edge of a cube with the diagonal of the content's box, mm: where windows are not flat, and the mask holds."""
+    coarse = evenly(image, max(max(image.grid.extent) / COARSEST, 1e-3))
+    data = coarse.data[None]
+    mean, square = (F.avg_pool3d(x, 3, 1, 1, count_include_pad=False) for x in (data, data.square()))
+    spread = (square - mean.square()).clamp_min(0)[0, 0]
+    content = spread > 0.02 * spread.flatten().quantile(0.98)
+    if mask is not None:
+        content &= held(mask, coarse.grid) > 0
+    index = content.nonzero().numpy()
+    if not len(index):
+        return float(np.linalg.norm(image.grid.extent)) / np.sqrt(3)
+    low, high = np.percentile(index, 2, axis=0), np.percentile(index, 98, axis=0)
+    return float(np.linalg.norm((high - low + 1) * np.array(coarse.grid.spacing))) / np.sqrt(3)
+
+
+def _grown(mask: Volume) -> Volume:
+    """A mask on a coarse lattice (any share of a box counts), wider by `MASK_MARGIN`."""
+    coarse = evenly(mask.with_data((mask.data > 0).float()), max(MASK_MARGIN / 3, max(mask.grid.extent) / 100))
+    kernel = [2 * round(MASK_MARGIN / s) + 1 for s in coarse.grid.spacing]
+    data = (coarse.data > 0).float()
+    return coarse.with_data(F.max_pool3d(data[None], kernel, stride=1, padding=[k // 2 for k in kernel])[0])
+
+
+def _end_shifts(fixed: Grid, moving: Grid, centered: np.ndarray) -> list[np.ndarray]:
+    """Starts that bring the ends of the two fields of view together where one is much shorter (a slab of a body)."""
+    corners = np.array(list(itertools.product(*[(0, n - 1) for n in fixed.shape])))
+    seen = moving.point_to_index(fixed.index_to_point(corners) @ centered[:3, :3].T + centered[:3, 3])
+    starts = []
+    for axis, width in enumerate(np.ptp(seen, axis=0)):
+        surplus = (moving.shape[axis] - 1) - width
+        if abs(surplus) < (1 - FAR_SHARE) * max(moving.shape[axis] - 1, width):
+            continue
+        for sign in (-0.5, 0.5):
+            matrix = centered.copy()
+            matrix[:3, 3] += sign * surplus * moving.affine[:3, axis]
+            starts.append(matrix)
+    return starts
+
+
+def _little_overlap(grids: tuple[Grid, Grid], affine: np.ndarray) -> str:
+    fixed, moving = grids
+    share = max(overlap_share(fixed, moving, affine), overlap_share(moving, fixed, np.linalg.inv(affine)))
+    if share >= SMALLEST_SHARE:
+        return ""
+    return (
+        f"The start is not to be trusted: with it the fields of view share only {100 * share:.0f} % of the smaller one, and a "
+        f"larger overlap of unlike parts may have won; {ADVICE}, or crop both images to what they share."
+    )
