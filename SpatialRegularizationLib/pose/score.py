@@ -27,6 +27,8 @@ STRETCH = 0.1
 """σ: usual logarithm of the change of size between people."""
 PRIOR_WEIGHT = 0.02
 """w, in units of S (a mean over positions)."""
+SCATTER = 0.1
+"""Standard deviation of the poses around one, radii of the structure: 6 degrees, and 6 mm in a head."""
 BLOCKS = 4
 """Blocks along every axis that are left out in turn."""
 
@@ -87,6 +89,11 @@ class PoseScore:
         points = self.radius * self._offset.double().numpy() + self.center[:, None]
         apart = (matrix - other)[:3, :3] @ points + (matrix - other)[:3, 3:]
         return float(np.sqrt((apart**2).sum(0).mean())) / (self._voxel * self.radius)
+
+    def scattered(self, matrix: np.ndarray, count: int, seed: int) -> list[np.ndarray]:
+        """That many poses around one, turned and shifted by normally distributed numbers of `SCATTER` radii."""
+        random = np.random.default_rng(seed)
+        return [self._moved(matrix, SCATTER * random.normal(size=RIGID)) for _ in range(count)]
 
     def climbed(self, matrix: np.ndarray, numbers: int, how: Climb) -> np.ndarray:
         """The best pose near a matrix, by quasi-Newton steps (BFGS) in rotation, shift and, with 12 numbers, stretch.

@@ -94,6 +94,8 @@ class _Level:
 LEVELS = (_Level(2 * ACROSS, 3, 6000), _Level(4 * ACROSS, 2, 12000), _Level(10 * ACROSS, 1, 25000))
 CLIMBED = 5
 """Candidates besides the given one that climb."""
+WEAK, SCATTERED, CLIMBED_AROUND = 0.25, 40, 4
+"""Below this score on the second level, the best of so many poses around the winner climb, too."""
 CONTENDERS, CONTENDS = 3, 0.5
 """So many orientations go on to the second level: those that reach this share of the best score on the first."""
 
@@ -225,12 +227,20 @@ class _Contest:
         score = self._score(LEVELS[1])
         refined = [(name, self._refined(matrix, score)) for name, matrix in contenders]
         refined.sort(key=lambda entry: score(entry[1]), reverse=True)
+        if score(refined[0][1]) < WEAK:
+            refined[0] = refined[0][0], self._around(refined[0][1], score)
         best = refined[0]
         upright = next((entry for entry in refined if degrees_apart(entry[1], self.given) <= UPRIGHT_DEGREES), None)
         if upright is not None and max(level.gain(best[1], upright[1]) for level in self.scores) < CLEAR:
             best = upright
         others = [score(matrix) for _, matrix in refined if matrix is not best[1]]
         return *best, max(others, default=0.0) / max(score(best[1]), 1e-9)
+
+    def _around(self, matrix: np.ndarray, score: PoseScore) -> np.ndarray:
+        """The best of the climbs from poses around one: where images share little, the coarse level leads beside the hill."""
+        near = sorted(score.scattered(matrix, SCATTERED, self.seed), key=score, reverse=True)[:CLIMBED_AROUND]
+        climbed = max((score.climbed(start, RIGID, Climb(12)) for start in near), key=score)
+        return climbed if score.gain(climbed, matrix) >= BETTER else matrix
 
     def _refined(self, matrix: np.ndarray, score: PoseScore) -> np.ndarray:
         """One level finer where that gains something: a step off the hill, more than a voxel of the level before, needs more."""
