@@ -110,7 +110,7 @@ class SpatialRegularizationTest(ScriptedLoadableModuleTest, unittest.TestCase):
             assert widget.panel.ui.applyButton.text == "Select a fixed volume"
             parameters = widget.logic.getParameterNode()
             parameters.preset = "brain-mri"
-            assert widget.panel.ui.lnccWindowSpinBox.value == 9
+            assert widget.panel.ui.lnccWindowSpinBox.value == 5
         finally:
             widget.cleanup()
             widget.parent.deleteLater()

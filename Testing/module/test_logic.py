@@ -287,7 +287,7 @@ def test_models_come_and_go_through_the_worker(scene: Any, model: str, tmp_path:
 
 
 def test_the_figures_of_an_outcome_are_those_of_a_registration() -> None:
-    assert set(FIGURES) == {field.name for field in dataclasses.fields(Figures)} | {"affine_part"}
+    assert set(FIGURES) == {field.name for field in dataclasses.fields(Figures)} | {"affine_part", "verdict"}
 
 
 def test_without_an_interpreter_this_process_does_the_same_and_a_cancel_is_heard(scene: Any) -> None:

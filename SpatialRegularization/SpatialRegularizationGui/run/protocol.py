@@ -9,9 +9,9 @@ from typing import Any
 from ..inputs.request import RegistrationRequest
 
 FIGURES = (
-    "seconds", "peak_memory_mb", "device", "similarity_before", "similarity_after", "dice_before", "dice_after",
-    "tre_before_mm", "tre_after_mm", "folding_percent", "folding_one_sided_percent", "ndv_percent", "sd_log_j",
-    "inverse_residual_p99_mm", "inverse_residual_mm", "hd95_before_mm", "hd95_after_mm",
+    "seconds", "start_seconds", "peak_memory_mb", "device", "similarity_before", "similarity_after", "dice_before", "dice_after",
+    "tre_before_mm", "tre_after_mm", "folding_percent", "folding_one_sided_percent", "smoothed_percent", "ndv_percent",
+    "sd_log_j", "inverse_residual_p99_mm", "inverse_residual_mm", "hd95_before_mm", "hd95_after_mm",
     "affine_part", "verdict",
 )  # fmt: skip
 """Of the worker's answer, what `Outcome.figures` holds."""
