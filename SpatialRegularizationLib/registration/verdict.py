@@ -35,7 +35,7 @@ class Evidence:
         seen: share of the fixed content that the moving image covers.
         overlap: share of the smaller field of view that lies in the other.
         roughness: standard deviation of log J.
-        folded: share of the voxels that folded before they were smoothed.
+        folded: voxels that folded before they were smoothed, percent.
         moved: mean length of the nonlinear displacement over the radius of the content.
         stretch: largest factor by which the linear part lengthens or shortens.
         dice_change: mean Dice after less before.
