@@ -102,7 +102,7 @@ class Job:
         return _in_effect(identity) == _in_effect(self.identity())
 
 
-ADDED = {"deformable": "on"}
+ADDED = {"deformable": "on", "edge_relief": 0.0, "evidence": "none", "automatic": "off"}
 """Settings that earlier versions did not have → what these did."""
 
 

@@ -72,17 +72,19 @@ class PoseScore:
         with torch.no_grad():
             return float(self._score(matrix, torch.zeros(RIGID, dtype=torch.float64)))
 
+    @property
+    def points(self) -> np.ndarray:
+        """(n, 3) positions that are compared, mm LPS of the fixed image."""
+        return (self.radius * self._offset.double().numpy() + self.center[:, None]).T
+
     def gain(self, matrix: np.ndarray, over: np.ndarray) -> float:
         """How much better one pose is than another, in standard errors of the difference of S (without the prior)."""
-        ahead, behind = self._sums(matrix), self._sums(over)
-        used = (ahead[:, 6] > 0) & ((ahead[:, 5] > 0) | (behind[:, 5] > 0))
-        whole = float(_informations(ahead.sum(0)) - _informations(behind.sum(0)))
-        if whole == 0 or not bool(used.any()):
-            return 0.0
-        without = _informations(ahead.sum(0) - ahead[used]) - _informations(behind.sum(0) - behind[used])
-        count = len(without)
-        error = float(((count - 1) / count * (without - without.mean()).square().sum()).sqrt())
-        return whole / error if error > 1e-9 else math.copysign(math.inf, whole)
+        return _gain(self._sums(matrix), self._sums(over))
+
+    def gain_by_bending(self, matrix: np.ndarray, displacement: np.ndarray) -> float:
+        """The same of B(x + d(x)) over B alone; d (n, 3) in mm at `points`. Its local rotation is not accounted for."""
+        bent = torch.from_numpy(displacement.T / self.radius).float()
+        return _gain(self._sums(matrix, bent), self._sums(matrix))
 
     def moved(self, matrix: np.ndarray, other: np.ndarray) -> float:
         """How far apart two poses carry the structure, root mean square, voxels of the lattice."""
@@ -142,14 +144,16 @@ class PoseScore:
         linear, values, held = self._seen(matrix, change)
         return _informations(_summed(self._fixed * held, values, held).sum(1)) - _prior(linear)
 
-    def _sums(self, matrix: np.ndarray) -> torch.Tensor:
+    def _sums(self, matrix: np.ndarray, bent: torch.Tensor | None = None) -> torch.Tensor:
         """(blocks, 7): the sums of `_summed` over each block."""
         with torch.no_grad():
-            _, values, held = self._seen(matrix, torch.zeros(RIGID, dtype=torch.float64))
+            _, values, held = self._seen(matrix, torch.zeros(RIGID, dtype=torch.float64), bent)
             each = _summed(self._fixed * held, values, held)
         return each.new_zeros(BLOCKS**3, 7).index_add(0, self._block, each.T)
 
-    def _seen(self, matrix: np.ndarray, change: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    def _seen(
+        self, matrix: np.ndarray, change: torch.Tensor, bent: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Linear part of B · change, the moving tensors in the fixed frame at all positions, and where there are any."""
         rotation, stretch, shift = _parts(change)
         linear = torch.from_numpy(matrix[:3, :3]) @ rotation @ stretch
@@ -157,7 +161,9 @@ class PoseScore:
         middle = middle + self.radius * torch.from_numpy(matrix[:3, :3]) @ shift
         to_index = torch.from_numpy(self._to_index)
         begin = to_index[:3, :3] @ middle + to_index[:3, 3]
-        where = ((self.radius * to_index[:3, :3] @ linear).float() @ self._offset + begin.float()[:, None])[None, ..., None, None]
+        offset = self._offset if bent is None else self._offset + bent
+        where = (self.radius * to_index[:3, :3] @ linear).float() @ offset + begin.float()[:, None]
+        where = where[None, ..., None, None]
         seen = sample_linear(self._read, where)[0, :, :, 0, 0]
         held = (seen[6] > 0.5) & self._within(where[0, :, :, 0, 0])
         left, _, right = np.linalg.svd(matrix[:3, :3])
@@ -168,6 +174,18 @@ class PoseScore:
         for axis, n in enumerate(self._moving.grid.shape):
             inside &= (where[axis] >= -0.5) & (where[axis] <= n - 0.5)
         return inside
+
+
+def _gain(ahead: torch.Tensor, behind: torch.Tensor) -> float:
+    """Difference of S over its standard error, of sums over blocks (blocks, 7)."""
+    used = (ahead[:, 6] > 0) & ((ahead[:, 5] > 0) | (behind[:, 5] > 0))
+    whole = float(_informations(ahead.sum(0)) - _informations(behind.sum(0)))
+    if whole == 0 or not bool(used.any()):
+        return 0.0
+    without = _informations(ahead.sum(0) - ahead[used]) - _informations(behind.sum(0) - behind[used])
+    count = len(without)
+    error = float(((count - 1) / count * (without - without.mean()).square().sum()).sqrt())
+    return whole / error if error > 1e-9 else math.copysign(math.inf, whole)
 
 
 def _scattered(structure: Structure, samples: int, seed: int) -> np.ndarray:

@@ -21,9 +21,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch.nn.functional as F
 
+from ..geometry.displacement import DisplacementField
 from ..geometry.grid import Grid
 from ..geometry.volume import Volume
 from ..images.preparation import overlap_share
+from ..transforms.mapping import displacement_at
 from .score import AFFINE, RIGID, Climb, PoseScore
 from .search import ACROSS, degrees_apart, search
 from .structure import Structure, evenly, held, structure_of
@@ -140,6 +142,28 @@ def find_start(  # seven arguments: each is asked for by name at one place, `reg
     return Start(found.matrix, found.decision, found.doubts, time.perf_counter() - begin, found.score)
 
 
+def gain_of_bending(
+    images: tuple[Volume, Volume],
+    masks: tuple[Volume | None, Volume | None],
+    start: np.ndarray,
+    field: DisplacementField,
+    *,
+    seed: int = 0,
+) -> float:
+    """By how many standard errors the structures agree better with x ↦ B(x + d(x)) than with B alone, on the finest level.
+
+    Args:
+        images: fixed and moving, (1, i, j, k), any intensities.
+        masks: of both, or None.
+        start: B, 4x4, mm LPS.
+        field: d on any grid of the fixed patient space; its border value counts outside.
+        seed: as for the start.
+    """
+    contest = _Contest(images, masks, start, seed, lambda share: None)
+    score = contest.scored(LEVELS[-1])
+    return score.gain_by_bending(start, displacement_at(field, score.points, extend=True))
+
+
 class _Contest:
     """The candidates of one pair, from coarse to fine."""
 
@@ -168,7 +192,7 @@ class _Contest:
             *self._shifted(*coarse),
         ]
         if kind is StartKind.CENTER:
-            score = self._score(LEVELS[0])
+            score = self.scored(LEVELS[0])
             return Start(max((matrix for _, matrix in self.named[:3]), key=score))
         self.named += [("a search over rotations and shifts", found.matrix) for found in search(*coarse, wanted=CLIMBED)]
         self.tell(0.4)
@@ -176,7 +200,7 @@ class _Contest:
         self.tell(0.6)
         name, matrix, rival = self._winner(contenders)
         self.tell(0.75)
-        matrix = self._refined(matrix, self._score(LEVELS[2]))
+        matrix = self._refined(matrix, self.scored(LEVELS[2]))
         self.tell(0.85)
         name, matrix = self._against_given(name, matrix)
         if kind is StartKind.AFFINE:
@@ -191,7 +215,8 @@ class _Contest:
         )
         return fixed, moving
 
-    def _score(self, level: _Level) -> PoseScore:
+    def scored(self, level: _Level) -> PoseScore:
+        """S on a level; remembered among `scores`."""
         fixed, moving = self._structures(level.across, level.blocks)
         self.scores.append(PoseScore(fixed, moving, samples=level.samples, seed=self.seed))
         return self.scores[-1]
@@ -211,7 +236,7 @@ class _Contest:
 
     def _climbed(self) -> list[tuple[str, np.ndarray]]:
         """The most promising candidates after a climb on the first level, best first, one of each orientation."""
-        score = self._score(LEVELS[0])
+        score = self.scored(LEVELS[0])
         first, rest = self.named[0], sorted(self.named[1:], key=lambda entry: score(entry[1]), reverse=True)
         climbed = [(name, score.climbed(matrix, RIGID, Climb(12))) for name, matrix in (first, *rest[:CLIMBED])]
         climbed.sort(key=lambda entry: score(entry[1]), reverse=True)
@@ -224,7 +249,7 @@ class _Contest:
 
     def _winner(self, contenders: list[tuple[str, np.ndarray]]) -> tuple[str, np.ndarray, float]:
         """Name and pose of the best orientation on the second level, and the score of the next one over its own."""
-        score = self._score(LEVELS[1])
+        score = self.scored(LEVELS[1])
         refined = [(name, self._refined(matrix, score)) for name, matrix in contenders]
         refined.sort(key=lambda entry: score(entry[1]), reverse=True)
         if score(refined[0][1]) < WEAK:

@@ -15,9 +15,11 @@ from ..fields.resize import resize, resize_displacement
 from ..geometry.displacement import DisplacementField
 from ..geometry.transform import SpatialTransform
 from ..geometry.volume import Volume
+from ..images.usable import fit_mask
 from ..measures.memory import peak_memory_mb
 from ..measures.regularity import measure_regularity
 from ..measures.scores import landmark_scores, overlap_scores
+from ..pose.start import gain_of_bending
 from ..transforms.diffeomorphism import displacement_of, displacement_without_folds, without_folds
 from ..transforms.resample import resample
 from ..transforms.stored_inverse import StoredInverse, round_trip, stored_inverse
@@ -39,6 +41,7 @@ def conclude(prepared: PreparedPair, solution: Solution) -> Registration:
     tell, where = prepared.reporter.tell, prepared.field_grid
     fixed, moving, affine = prepared.fixed, prepared.moving, prepared.affine
     tell("removing folds", BEGIN)
+    solution = _insisted(prepared, solution)
     found = solution.fold_free(where.shape, lambda stage, share: tell(stage, BEGIN + (WARP - BEGIN) * share))
     missed = round_trip(found.inverse, found.u, where, fixed.grid)
     u = found.u.cpu()
@@ -61,6 +64,36 @@ def conclude(prepared: PreparedPair, solution: Solution) -> Registration:
 def fill_of(moving: Volume) -> float:
     """What a warped image holds where the moving one has no data: 0, or its lowest value where that is below."""
     return min(0.0, float(moving.data.min()))
+
+
+CLEAR = 3.0
+"""Standard errors by which structures have to agree better for a deformation to be clearly better than none."""
+CHECKED_VOXELS = 96
+"""Voxels at most along an axis of the lattice on which a deformation is held against none."""
+
+
+def _insisted(prepared: PreparedPair, solution: Solution) -> Solution:
+    """The solution, or the same without its deformation where that is asked for (`evidence`) and the images do not insist on one.
+
+    The structures (`pose/structure.py`) are not what the descent has compared: noise that it followed makes them agree less.
+    """
+    if prepared.settings.evidence == "none":
+        return solution
+    grid, companions = prepared.field_grid, prepared.companions
+    where = grid.resized(tuple(min(n, CHECKED_VOXELS) for n in grid.shape))
+    field = DisplacementField.from_voxels(solution.displacement(where.shape)[0].float().cpu(), where)
+    given = (companions.fixed_mask, prepared.fixed, "fixed mask"), (companions.moving_mask, prepared.moving, "moving mask")
+    masks = tuple(None if mask is None else fit_mask(mask, image.grid, name) for mask, image, name in given)
+    images = prepared.fixed, prepared.moving
+    gain = gain_of_bending(images, masks, prepared.affine, field, seed=prepared.settings.seed)
+    if gain >= CLEAR:
+        note = f"The deformation is clearly better than none: the structures agree better by {gain:.1f} standard errors."
+        return replace(solution, notes=(*solution.notes, note))
+    note = (
+        f"Nothing deforms: with the deformation that was found the structures agree {'better' if gain > 0 else 'worse'} by "
+        f"{abs(gain):.1f} standard errors, and {CLEAR:g} are needed (evidence clear); the alignment alone is the answer."
+    )
+    return replace(solution.still(), notes=(*solution.notes, note))
 
 
 def _figures(
@@ -157,6 +190,10 @@ class Solution(ABC):
         """u (1, 3, *shape) as found, voxels of a lattice of this size and the same extent."""
 
     @abstractmethod
+    def still(self) -> Solution:
+        """The same without a deformation."""
+
+    @abstractmethod
     def fold_free(self, shape: tuple[int, ...], tell: Callable[[str, float], None]) -> FoldFree:
         """The fields on a lattice of this size and the same extent, without folds.
 
@@ -176,6 +213,10 @@ class VelocitySolution(Solution):
     def displacement(self, shape: tuple[int, ...]) -> Tensor:
         """u of exp(velocity)."""
         return displacement_of(self.velocity, shape)
+
+    def still(self) -> VelocitySolution:
+        """No velocity."""
+        return replace(self, velocity=torch.zeros_like(self.velocity), similarity=(self.similarity[0],) * 2)
 
     @torch.no_grad()
     def fold_free(self, shape: tuple[int, ...], tell: Callable[[str, float], None]) -> FoldFree:
@@ -198,6 +239,10 @@ class DisplacementSolution(Solution):
     def displacement(self, shape: tuple[int, ...]) -> Tensor:
         """u, resized."""
         return resize_displacement(self.u, shape)
+
+    def still(self) -> DisplacementSolution:
+        """No displacement."""
+        return replace(self, u=torch.zeros_like(self.u), inverse=None, similarity=(self.similarity[0],) * 2)
 
     @torch.no_grad()
     def fold_free(self, shape: tuple[int, ...], tell: Callable[[str, float], None]) -> FoldFree:

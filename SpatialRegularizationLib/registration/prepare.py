@@ -13,6 +13,7 @@ from ..geometry.volume import Volume
 from ..images.preparation import check_overlap, describe_working_grid, prepare_intensity, working_grid
 from ..images.usable import check_companions, fit_mask, usable_pair
 from ..pose.start import Start, StartKind, find_start
+from .automatic import chosen_for
 from .choices import ComputeChoices
 from .progress import Reporter
 from .settings import RegistrationSettings
@@ -115,19 +116,25 @@ def prepare(
     check_companions(usable.companions, fixed.grid, moving.grid)
     choices = ComputeChoices.of(settings)
     fixed, moving = usable.fixed, usable.moving
-    images = (
-        prepare_intensity(fixed, settings.intensity, "fixed image"),
-        prepare_intensity(moving, settings.intensity, "moving image"),
-    )
+    images = _on_a_scale(fixed, moving, settings.intensity)
     masks = _fitted(usable.companions, fixed.grid, moving.grid)
     start = _start(images, masks, settings, initial, reporter)
+    notes = usable.notes
+    if settings.automatic == "on":
+        settings, reason = chosen_for(settings, (fixed, moving), images, start)
+        notes, choices = (*notes, reason), ComputeChoices.of(settings)
+        images = _on_a_scale(fixed, moving, settings.intensity)
     check_overlap(fixed.grid, moving.grid, start.matrix)
     grid = working_grid(fixed.grid, spacing_mm=settings.working_spacing_mm, max_voxels=settings.max_voxels)
     small = fixed.data[0].numel() <= settings.max_voxels or grid.matches(fixed.grid)
     return PreparedPair(
         fixed, moving, usable.companions, settings, choices, reporter, start, grid, fixed.grid if small else grid,
-        usable.notes, images, masks,
+        notes, images, masks,
     )  # fmt: skip
+
+
+def _on_a_scale(fixed: Volume, moving: Volume, intensity: str) -> Images:
+    return prepare_intensity(fixed, intensity, "fixed image"), prepare_intensity(moving, intensity, "moving image")
 
 
 def _fitted(companions: Companions, fixed: Grid, moving: Grid) -> Masks:

@@ -35,6 +35,12 @@ border at a time. Found on breathing CT and MR with known motion (scripts/benchm
 
 _ALL = (
     Preset(
+        "auto",
+        "any pair: the images are measured (CT or not, one person or two, how their contrasts are related, what moves) and the "
+        "preset that fits is taken; the report says which and why",
+        RegistrationSettings(automatic="on"),
+    ),
+    Preset(
         "generic",
         "any two images of one modality; searches for large motion and takes it only where it helps",
         RegistrationSettings(),
@@ -83,6 +89,15 @@ _ALL = (
         "multi-modal",
         "different modalities or contrasts (CT to MRI, T1 to T2): descriptors of the structure are compared, not intensities",
         RegistrationSettings(similarity="mind", lambda_max=0.8, alpha_prime=0.012, levels=((8, 8, 60), (4, 4, 50), (2, 4, 40))),
+    ),
+    Preset(
+        "same-person",
+        "visits or contrasts of one person: a rigid alignment, and a stiff deformation only where the structures of both images "
+        "clearly ask for one, so that unchanged anatomy stays rigid and lesions stay as they are",
+        RegistrationSettings(
+            affine="rigid", global_search="off", similarity="mind", lambda_max=20.0, alpha_prime=0.3, lambda_floor=0.25,
+            evidence="clear", levels=((8, 8, 40), (4, 8, 30), (2, 4, 20)),
+        ),
     ),
     Preset(
         "rigid",

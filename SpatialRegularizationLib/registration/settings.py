@@ -47,6 +47,10 @@ class RegistrationSettings:
         0.0, 0.0, 0.99, "", "share of lambda that strong edges of the fixed image take from differences of the motion across "
         "them, so that organs can slide along one another; 0 none",
     )  # fmt: skip
+    automatic: str = choice(
+        "off", ("off", "on"),
+        "on: the pair is measured, and the preset that fits it takes the place of all settings that were not changed",
+    )  # fmt: skip
     affine: str = choice(
         "affine", ("none", "center", "rigid", "affine"),
         "alignment before the deformable stage; candidates from all rotations and shifts compete, whatever the contrasts",
@@ -54,6 +58,11 @@ class RegistrationSettings:
     deformable: str = choice(
         "on", ("on", "none"), "what follows the alignment: a deformation, or none, so that the result is a linear transform"
     )
+    evidence: str = choice(
+        "none", ("none", "clear"),
+        "clear: a deformation is taken only where the structures of the images agree clearly better with it than without, so "
+        "that images of one person between which nothing has changed stay as the alignment brought them",
+    )  # fmt: skip
     global_search: str = choice(
         "auto",
         ("auto", "on", "off"),
@@ -110,7 +119,7 @@ class RegistrationSettings:
 
 
 OF_THE_DEFORMATION = (
-    "prior", "lambda_pooling", "edge_relief", "global_search", "levels", "learning_rate", "tolerance", "refine_steps",
+    "prior", "lambda_pooling", "edge_relief", "evidence", "global_search", "levels", "learning_rate", "tolerance", "refine_steps",
     "working_spacing_mm", "max_voxels", "precision", "network_precision",
 )  # fmt: skip
 """Settings that have an effect where something deforms only, like the parameters of the prior."""

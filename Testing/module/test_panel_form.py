@@ -26,7 +26,8 @@ NUMBERS = ("QDoubleSpinBox", "QSpinBox", "ctkSliderWidget")
 LABELS = {
     "similarity": "Similarity", "lncc_window": "Window", "mind_radius": "Radius", "mind_dilation": "Dilation",
     "prior": "Prior of λ", "affine": "Affine start", "global_search": "Global search", "levels": "Steps per level",
-    "lambda_pooling": "λ blocks", "edge_relief": "Edge relief", "learning_rate": "Step size", "tolerance": "Tolerance",
+    "lambda_pooling": "λ blocks", "edge_relief": "Edge relief", "evidence": "Evidence", "automatic": "Automatic",
+    "learning_rate": "Step size", "tolerance": "Tolerance",
     "working_spacing_mm": "Working spacing", "max_voxels": "Largest lattice", "intensity": "Intensities",
     "seed": "Seed", "threads": "Threads", "precision": "Optimizer precision", "network_precision": "Model precision",
     "eta": "η", "lambda": "λ",
