@@ -12,13 +12,15 @@ any stretch are taken only where the gain is `CLEAR` standard errors on some lev
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import itertools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 import torch.nn.functional as F
 
 from ..geometry.displacement import DisplacementField
@@ -137,9 +139,21 @@ def find_start(  # seven arguments: each is asked for by name at one place, `reg
     tell(0.0)
     if kind is StartKind.NONE:
         return Start(given)
-    found = _Contest((fixed, moving), masks, given, seed, tell).settled(kind)
+    with _one_thread():
+        found = _Contest((fixed, moving), masks, given, seed, tell).settled(kind)
     tell(1.0)
     return Start(found.matrix, found.decision, found.doubts, time.perf_counter() - begin, found.score)
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """Thousands of small operations: two threads that wait for one another beside other work take ten times as long."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def gain_of_bending(
@@ -159,9 +173,9 @@ def gain_of_bending(
         field: d on any grid of the fixed patient space; its border value counts outside.
         seed: as for the start.
     """
-    contest = _Contest(images, masks, start, seed, lambda share: None)
-    score = contest.scored(LEVELS[-1])
-    return score.gain_by_bending(start, displacement_at(field, score.points, extend=True))
+    with _one_thread():
+        score = _Contest(images, masks, start, seed, lambda share: None).scored(LEVELS[-1])
+        return score.gain_by_bending(start, displacement_at(field, score.points, extend=True))
 
 
 class _Contest:
