@@ -104,13 +104,13 @@ def test_presets_models_refinements_and_baselines_are_measured_alike(folder: Pat
 
 
 def test_a_rigid_method_is_rigid_whatever_start_the_others_share(folder: Path, tmp_path: Path) -> None:
-    settings = study(folder, "rigid", QUICK, affine="affine", pictures=1)
-    found, _ = run(settings, [pair(folder, 0, 3)], tmp_path)
+    settings = study(folder, "rigid", QUICK, affine="none", pictures=1)
+    found, _ = run(settings, [pair(folder, 0, 2)], tmp_path)
     assert found.failures == []
-    rigid, start = (found.measured["3_to_0", name].figures for name in ("rigid", START))
+    rigid, start = (found.measured["2_to_0", name].figures for name in ("rigid", START))
     assert rigid["sd_log_j"] == pytest.approx(0.0, abs=1e-6)
     assert not {name for name in rigid if name.startswith("lambda")}
-    assert rigid["dice"] != start["dice"], "it starts from the headers and stays rigid"
+    assert rigid["dice"] > start["dice"] + 0.02, "it finds its own alignment where the others share that of the headers"
     assert len(list((tmp_path / "pictures").iterdir())) == 2
     (method,) = (m for m in settings.methods if m.name == "rigid")
     assert (method.registration_settings().affine, method.registration_settings().deformable) == ("rigid", "none")
