@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from ..fields.sampling import sample_linear
-from .structure import ENTRIES, Structure
+from .structure import Structure, turning
 
 RIGID, AFFINE = 6, 12
 """Numbers that describe a change of pose: rotation, shift; and stretch with shear."""
@@ -167,7 +167,7 @@ class PoseScore:
         seen = sample_linear(self._read, where)[0, :, :, 0, 0]
         held = (seen[6] > 0.5) & self._within(where[0, :, :, 0, 0])
         left, _, right = np.linalg.svd(matrix[:3, :3])
-        return linear, _turned(seen[:6] * held, torch.from_numpy(left @ right) @ rotation), held
+        return linear, turning(torch.from_numpy(left @ right) @ rotation).float() @ (seen[:6] * held), held
 
     def _within(self, where: torch.Tensor) -> torch.Tensor:
         inside = torch.ones_like(where[0], dtype=torch.bool)
@@ -208,15 +208,6 @@ def _parts(change: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tens
         return rotation, torch.eye(3, dtype=change.dtype), change[3:6]
     x, y, z, p, q, r = change[6:]
     return rotation, torch.matrix_exp(torch.stack([x, p, q, p, y, r, q, r, z]).view(3, 3)), change[3:6]
-
-
-def _turned(values: torch.Tensor, rotation: torch.Tensor) -> torch.Tensor:
-    """Rᵀ T R of stored tensors (6, n)."""
-    basis = torch.zeros(6, 3, 3, dtype=rotation.dtype)
-    for channel, (a, b) in enumerate(ENTRIES):
-        basis[channel, a, b] = basis[channel, b, a] = 1.0 if a == b else 0.5**0.5
-    matrix = torch.einsum("lab,ca,kcd,db->lk", basis, rotation, basis, rotation)
-    return matrix.float() @ values
 
 
 def _block_of(index: np.ndarray) -> torch.Tensor:

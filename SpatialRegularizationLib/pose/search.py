@@ -144,7 +144,7 @@ class _Turned:
         both = F.pad(torch.cat([self._moving.values, self._moving.inside[None]]), (1,) * 6)
         seen = F.grid_sample(both.expand(len(rotations), -1, -1, -1, -1), where, align_corners=True, padding_mode="zeros")
         inside = (seen[:, 6] > 0.5).float()
-        matrices = torch.from_numpy(turning(rotations)).float()
+        matrices = turning(torch.from_numpy(rotations)).float()
         return torch.einsum("nab,nbijk->naijk", matrices, seen[:, :6] * inside[:, None]), inside
 
     def _unwrapped(self, place: int) -> np.ndarray:

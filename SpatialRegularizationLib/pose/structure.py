@@ -129,10 +129,9 @@ def _positions(where: Grid, read: Grid) -> torch.Tensor:
     return affine_coordinates(np.linalg.inv(read.affine) @ where.affine, where.shape, slice(0, where.shape[0])).float()[None]
 
 
-def turning(rotations: np.ndarray) -> np.ndarray:
-    """(n, 6, 6): what brings stored tensors of a turned image into the frame it is seen from, T ↦ Rᵀ T R, for R (n, 3, 3)."""
-    basis = np.zeros((6, 3, 3))
+def turning(rotations: torch.Tensor) -> torch.Tensor:
+    """(…, 6, 6): what brings stored tensors of a turned image into the frame it is seen from, T ↦ Rᵀ T R, for R (…, 3, 3)."""
+    basis = rotations.new_zeros(6, 3, 3)
     for channel, (a, b) in enumerate(ENTRIES):
         basis[channel, a, b] = basis[channel, b, a] = 1.0 if a == b else math.sqrt(0.5)
-    turned = np.einsum("nca,kcd,ndb->nkab", rotations, basis, rotations)
-    return np.einsum("lab,nkab->nlk", basis, turned)
+    return torch.einsum("lab,...ca,kcd,...db->...lk", basis, rotations, basis, rotations)

@@ -93,7 +93,7 @@ _ALL = (
     Preset(
         "same-person",
         "visits or contrasts of one person: a rigid alignment, and a stiff deformation only where the structures of both images "
-        "clearly ask for one, so that unchanged anatomy stays rigid and lesions stay as they are",
+        "clearly ask for one, so that unchanged anatomy stays rigid",
         RegistrationSettings(
             affine="rigid", global_search="off", similarity="mind", lambda_max=20.0, alpha_prime=0.3, lambda_floor=0.25,
             evidence="clear", levels=((8, 8, 40), (4, 8, 30), (2, 4, 20)),

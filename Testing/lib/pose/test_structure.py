@@ -49,7 +49,7 @@ def test_turning_an_image_turns_its_tensors() -> None:
     pose[:3, :3] = turn
     turned = Volume(image.data, Grid.from_affine(pose @ image.grid.affine, image.grid.shape))
     here, there = (structure_of(v, None, 4.0, blocks=2).values for v in (image, turned))
-    back = torch.from_numpy(turning(turn[None])[0]).float()
+    back = turning(torch.from_numpy(turn)).float()
     torch.testing.assert_close(torch.einsum("ab,bijk->aijk", back, there), here, atol=1e-5, rtol=1e-4)
 
 
@@ -62,7 +62,7 @@ def test_turning_is_the_conjugation_of_the_matrix_for_any_rotation() -> None:
         [matrix[0, 0], matrix[1, 1], matrix[2, 2], *(np.sqrt(2) * matrix[a, b] for a, b in ((0, 1), (0, 2), (1, 2)))]
     )
     wanted = rotation.T @ matrix @ rotation
-    found = turning(rotation[None])[0] @ stored
+    found = turning(torch.from_numpy(rotation)).numpy() @ stored
     np.testing.assert_allclose(found[:3], wanted.diagonal(), atol=1e-12)
     assert np.linalg.norm(found) == pytest.approx(np.linalg.norm(matrix))
 
