@@ -12,15 +12,13 @@ any stretch are taken only where the gain is `CLEAR` standard errors on some lev
 
 from __future__ import annotations
 
-import contextlib
 import enum
 import itertools
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 import torch.nn.functional as F
 
 from ..geometry.displacement import DisplacementField
@@ -116,7 +114,8 @@ def find_start(  # seven arguments: each is asked for by name at one place, `reg
 ) -> Start:
     """The rigid or affine map from fixed to moving patient space that the structures of both images ask for.
 
-    Deterministic. It takes three to four seconds of one thread, up to twice as long for thin slabs.
+    Deterministic. Thousands of small operations: call it in one thread, since two that wait for one another beside other work
+    take ten times as long. It takes three to four seconds of one thread, up to twice as long for thin slabs.
 
     Args:
         fixed: image (1, i, j, k), any numeric type, finite.
@@ -139,21 +138,9 @@ def find_start(  # seven arguments: each is asked for by name at one place, `reg
     tell(0.0)
     if kind is StartKind.NONE:
         return Start(given)
-    with _one_thread():
-        found = _Contest((fixed, moving), masks, given, seed, tell).settled(kind)
+    found = _Contest((fixed, moving), masks, given, seed, tell).settled(kind)
     tell(1.0)
     return Start(found.matrix, found.decision, found.doubts, time.perf_counter() - begin, found.score)
-
-
-@contextlib.contextmanager
-def _one_thread() -> Iterator[None]:
-    """Thousands of small operations: two threads that wait for one another beside other work take ten times as long."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def gain_of_bending(
@@ -173,9 +160,8 @@ def gain_of_bending(
         field: d on any grid of the fixed patient space; its border value counts outside.
         seed: as for the start.
     """
-    with _one_thread():
-        score = _Contest(images, masks, start, seed, lambda share: None).scored(LEVELS[-1])
-        return score.gain_by_bending(start, displacement_at(field, score.points, extend=True))
+    score = _Contest(images, masks, start, seed, lambda share: None).scored(LEVELS[-1])
+    return score.gain_by_bending(start, displacement_at(field, score.points, extend=True))
 
 
 class _Contest:

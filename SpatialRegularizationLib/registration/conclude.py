@@ -23,6 +23,7 @@ from ..pose.start import gain_of_bending
 from ..transforms.diffeomorphism import displacement_of, displacement_without_folds, without_folds
 from ..transforms.resample import resample
 from ..transforms.stored_inverse import StoredInverse, round_trip, stored_inverse
+from .choices import threads
 from .prepare import PreparedPair
 from .result import Figures, LevelHistory, Registration
 
@@ -85,7 +86,8 @@ def _insisted(prepared: PreparedPair, solution: Solution) -> Solution:
     given = (companions.fixed_mask, prepared.fixed, "fixed mask"), (companions.moving_mask, prepared.moving, "moving mask")
     masks = tuple(None if mask is None else fit_mask(mask, image.grid, name) for mask, image, name in given)
     images = prepared.fixed, prepared.moving
-    gain = gain_of_bending(images, masks, prepared.affine, field, seed=prepared.settings.seed)
+    with threads(1):
+        gain = gain_of_bending(images, masks, prepared.affine, field, seed=prepared.settings.seed)
     if gain >= CLEAR:
         note = f"The deformation is clearly better than none: the structures agree better by {gain:.1f} standard errors."
         return replace(solution, notes=(*solution.notes, note))

@@ -14,7 +14,7 @@ from ..images.preparation import check_overlap, describe_working_grid, prepare_i
 from ..images.usable import check_companions, fit_mask, usable_pair
 from ..pose.start import Start, StartKind, find_start
 from .automatic import chosen_for
-from .choices import ComputeChoices
+from .choices import ComputeChoices, threads
 from .progress import Reporter
 from .settings import RegistrationSettings
 from .working_pair import TensorPair, working_pair
@@ -150,7 +150,8 @@ def _start(
     if initial is not None and initial.displacement is not None:
         return Start(given, "The initial transform bends; it was taken as it is, without an affine stage.")
     reporter.tell("affine start", 0.02)
-    return find_start(
-        *images, StartKind(settings.affine), initial=given, masks=masks, seed=settings.seed,
-        monitor=lambda share: reporter.tell("affine start", 0.02 + 0.08 * share),
-    )  # fmt: skip
+    with threads(1):
+        return find_start(
+            *images, StartKind(settings.affine), initial=given, masks=masks, seed=settings.seed,
+            monitor=lambda share: reporter.tell("affine start", 0.02 + 0.08 * share),
+        )

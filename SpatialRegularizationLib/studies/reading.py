@@ -19,6 +19,7 @@ from ..io.lists import ListedPair
 from ..io.transforms import read_transform
 from ..io.volumes import read_volume
 from ..pose.start import StartKind, find_start
+from ..registration.choices import threads
 from ..registration.presets import preset_settings
 from .pairs import ReadPair
 from .settings import StudySettings
@@ -102,4 +103,5 @@ def _start(
     kind = preset_settings(pair.preset).intensity if pair.preset else "percentile"
     prepared = [prepare_intensity(image, kind, f"{side} image") for image, side in zip(images, ("fixed", "moving"), strict=True)]
     masks = (companions.fixed_mask, companions.moving_mask)
-    return find_start(*prepared, StartKind(settings.affine), initial=given, masks=masks).matrix
+    with threads(1):
+        return find_start(*prepared, StartKind(settings.affine), initial=given, masks=masks).matrix
