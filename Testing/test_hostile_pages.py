@@ -102,7 +102,7 @@ def _study(h: Hostile) -> str:
     names = (*names, "lambda_mean", "lambda_gradient_correlation", "tre_mm")
     generator = np.random.default_rng(0)
     measured = {
-        (p, m): Measured(p, m, {name: float(generator.random()) for name in names})
+        (p, m): Measured(p, m, {name: float(generator.random()) for name in names}, verdict="look here", reasons=(h("look"),))
         for p in (pair, "p2", "p3")
         for m in settings.method_names
     }

@@ -13,6 +13,7 @@ from typing import Any
 from ..io.atomic import write_text
 from ..io.lists import ListedPair, read_images
 from ..registration.choices import chosen_device
+from ..registration.verdict import LEVELS
 from ..report.page import Section
 from ..studies.lines import Lines
 from ..studies.methods import START
@@ -116,7 +117,7 @@ def _values(results: StudyResults, out: Path) -> dict[str, Any]:
     means = {
         method: {name: s.mean for name in COLUMNS if (s := results.spread(method, name))} for method in results.methods
     }
-    aims = [{"aim": f"{v.aim.figure} of {v.aim.method}", "reached": v.reached, "found": v.words} for v in results.verdicts()]
+    aims = [{"aim": f"{v.aim.figure} of {v.aim.method}", "reached": v.reached, "found": v.words} for v in results.aim_results()]
     failures = [{"pair": m.pair, "method": m.method, "error": m.error} for m in results.failures]
     return {"report": str(out / REPORT), "pairs": len(results.pairs), "methods": means, "aims": aims, "failures": failures}
 
@@ -124,15 +125,17 @@ def _values(results: StudyResults, out: Path) -> dict[str, Any]:
 def _text(results: StudyResults, out: Path) -> str:
     """Means of the methods, aims and failures in a few lines for people."""
     columns = [name for name in COLUMNS if any(results.spread(m, name) for m in results.methods)]
-    rows = [["method", *(COLUMNS[name][0] for name in columns), "pairs"]]
+    judged = any(results.verdict_counts(m) for m in results.methods)
+    rows = [["method", *(COLUMNS[name][0] for name in columns), "pairs", *(["/".join(LEVELS)] if judged else [])]]
     for method in results.methods:
         spreads = [results.spread(method, name) for name in columns]
         typical = [s and (name, s.typical(name)) for name, s in zip(columns, spreads, strict=True)]
         cells = ["" if known is None else f"{known[1]:.{digits_of(*known)}f}" for known in typical]
-        rows.append([method, *cells, str(results.count(method, failed=False))])
+        verdicts = "/".join(map(str, results.verdict_counts(method).values()))
+        rows.append([method, *cells, str(results.count(method, failed=False)), *([verdicts] if judged else [])])
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     text = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     words = {True: "reached", False: "MISSED", None: "not known"}
-    text += [f"{words[v.reached]}: {v.aim.figure} of {v.aim.method}: {v.words}" for v in results.verdicts()]
+    text += [f"{words[v.reached]}: {v.aim.figure} of {v.aim.method}: {v.words}" for v in results.aim_results()]
     text += [f"failed: {m.method} on {m.pair}: {m.error}" for m in results.failures if m.method != START][:10]
     return "\n".join([*text, f"Report: {out / REPORT}"])

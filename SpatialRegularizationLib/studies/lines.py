@@ -41,13 +41,17 @@ class Lines:
         line = self._known.get((pair, method))
         if line is None or line["key"] != key or "error" in line:
             return None
-        return Measured(pair, method, line["figures"])
+        verdict = line.get("verdict") or {}  # earlier versions wrote none
+        level, reasons = verdict.get("level", ""), tuple(verdict.get("reasons", ()))
+        return Measured(pair, method, line["figures"], verdict=level, reasons=reasons)
 
     def add(self, measured: Measured, key: str) -> None:
         """One more line, on the disk when this returns; pictures go into files of their own."""
         if measured.pictures:
             write_text(self._picture(measured.pair, measured.method), measured.pictures)
         content = {"error": measured.error} if measured.error else {"figures": dict(measured.figures)}
+        if measured.verdict:
+            content["verdict"] = {"level": measured.verdict, "reasons": list(measured.reasons)}
         line = {"pair": measured.pair, "method": measured.method, "key": key} | content
         with self._path.open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n")

@@ -38,6 +38,9 @@ class Measured:
         error: one sentence, or "".
         pictures: HTML of the pictures, where they were asked for.
         note: a sentence about the pair for who watches the study, or "".
+        verdict: what our own method says of its result, one of `registration.verdict.LEVELS`; "" for the start and the methods of
+            others, and where an earlier version measured.
+        reasons: of the verdict, sentences.
     """
 
     pair: str
@@ -46,6 +49,8 @@ class Measured:
     error: str = ""
     pictures: str = ""
     note: str = ""
+    verdict: str = ""
+    reasons: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -86,20 +91,23 @@ class Measuring:
                 yield Measured(name, method.name, error=self._explain(error))
 
     def _one(self, pair: ReadPair, method: Method, pictured: bool) -> Measured:
-        settings, extra, pictures = self._settings, {}, ""
+        settings, extra, pictures, verdict = self._settings, {}, "", None
         if method.kind == START:
             transform = SpatialTransform(pair.start)
         elif method.kind == "baseline":
             transform, extra = run_baseline(settings.all_baselines, method.what, pair, threads=settings.threads)
         else:
             registration, extra = self._registered(pair, method)
-            transform = registration.transform
+            transform, verdict = registration.transform, registration.verdict
             extra |= figures_of_weight(registration, pair.companions.fixed_labels, settings.regions)
             if pictured:
                 pictures = pictures_of(registration)
         figures = figures_of_transform(transform, pair, settings) | extra
         note = " ".join(pair.companions.notes) if method.kind == START else ""
-        return Measured(pair.name, method.name, plain(figures), pictures=pictures, note=note)
+        level, reasons = (verdict.level, verdict.reasons) if verdict else ("", ())
+        return Measured(
+            pair.name, method.name, plain(figures), pictures=pictures, note=note, verdict=level, reasons=reasons
+        )
 
     def _registered(self, pair: ReadPair, method: Method) -> tuple[Registration, dict[str, float]]:
         chosen = replace(

@@ -8,6 +8,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from ..registration.verdict import LEVELS
 from ..report.box_plots import COLORS, box_plot
 from ..report.page import Section, page
 from .methods import Method
@@ -21,6 +22,8 @@ OVERALL = ("mean", "p5", "p50", "p95", "gradient_correlation")
 """Ends of the figures of λ over all labels."""
 STATES = {True: ("good", "reached"), False: ("bad", "missed"), None: ("caution", "not known")}
 """Whether an aim is reached → its level, and in words."""
+COLORED = dict(zip(LEVELS, ("good", "caution", "bad"), strict=True))
+"""Verdict → its level on the page."""
 
 
 def study_html(
@@ -53,6 +56,7 @@ def study_html(
         reference=settings.compared_with,
         colors=colors,
         main=_main_table(results),
+        verdicts=_verdicts(results),
         aims=_aims(results),
         comparisons=_comparisons(results),
         plots=[plot for plot in plots if plot],
@@ -67,12 +71,12 @@ def study_html(
 
 def _verdict(results: StudyResults) -> tuple[str, str]:
     wanted = len(results.pairs) * len(results.methods)
-    verdicts = results.verdicts()
-    missed = [v for v in verdicts if v.reached is False]
+    aims = results.aim_results()
+    missed = [v for v in aims if v.reached is False]
     parts = []
-    if verdicts:
-        reached = sum(v.reached is True for v in verdicts)
-        parts.append(f"{reached} of {len(verdicts)} aims are reached.")
+    if aims:
+        reached = sum(v.reached is True for v in aims)
+        parts.append(f"{reached} of {len(aims)} aims are reached.")
     if results.failures:
         parts.append(f"{len(results.failures)} of {wanted} measurements failed; their reasons are at the end.")
     if len(results.measured) < wanted:
@@ -100,7 +104,7 @@ def _cards(results: StudyResults) -> list[tuple[str, str, str]]:
 
 
 def _main_table(results: StudyResults) -> dict[str, Any]:
-    """Headings, and for each method its cells (text, whether it is best, stars of its p-value) and its number of pairs."""
+    """Headings, and for each method its cells (text, whether it is best, stars of its p-value), verdicts and number of pairs."""
     columns = [name for name in COLUMNS if any(results.spread(m, name) for m in results.methods)]
     best = {name: _best(results, name) for name in columns}
     p_values = {(c.method, c.figure): c.p_holm for c in results.comparisons}
@@ -111,8 +115,20 @@ def _main_table(results: StudyResults) -> dict[str, Any]:
             for name in columns
         ]
         count, failed = results.count(method, failed=False), results.count(method, failed=True)
-        rows.append((method, cells, f"{count}{f' ({failed} failed)' if failed else ''}"))
-    return {"columns": [COLUMNS[name][0] for name in columns], "rows": rows}
+        verdicts = " / ".join(map(str, results.verdict_counts(method).values())) or "–"
+        rows.append((method, cells, verdicts, f"{count}{f' ({failed} failed)' if failed else ''}"))
+    judged = any(results.verdict_counts(method) for method in results.methods)
+    return {"columns": [COLUMNS[name][0] for name in columns], "rows": rows, "judged": " / ".join(LEVELS) if judged else ""}
+
+
+def _verdicts(results: StudyResults) -> dict[str, Any]:
+    """Methods that have a verdict, and for each pair their (level on the page, word, reasons), None where there is none."""
+    found = {m: verdicts for m in results.methods if (verdicts := results.verdicts(m))}
+    rows = []
+    for pair in results.pairs:
+        cells = [verdicts.get(pair) for verdicts in found.values()]
+        rows.append((pair, [m and (COLORED.get(m.verdict, ""), m.verdict, m.reasons) for m in cells]))
+    return {"methods": list(found), "rows": [row for row in rows if any(row[1])]}
 
 
 def _best(results: StudyResults, name: str) -> set[str]:
@@ -145,10 +161,10 @@ def _shown(spread: Spread | None, name: str) -> str:
 def _aims(results: StudyResults) -> list[tuple[str, str, str, str]]:
     """Level, what was asked for, what was found, and whether that is enough."""
     rows = []
-    for verdict in results.verdicts():
-        level, state = STATES[verdict.reached]
-        name = COLUMNS.get(verdict.aim.figure, (verdict.aim.figure,))[0]
-        rows.append((level, f"{name} of {verdict.aim.method}", verdict.words, state))
+    for found in results.aim_results():
+        level, state = STATES[found.reached]
+        name = COLUMNS.get(found.aim.figure, (found.aim.figure,))[0]
+        rows.append((level, f"{name} of {found.aim.method}", found.words, state))
     return rows
 
 

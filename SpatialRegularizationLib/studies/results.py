@@ -9,6 +9,7 @@ from functools import cached_property
 
 import numpy as np
 
+from ..registration.verdict import LEVELS
 from .aims import Aim
 from .measured_pair import Measured
 from .methods import START
@@ -69,7 +70,7 @@ class Comparison:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class AimResult:
     """Whether an aim is reached: True, False, or None where it cannot be told; and the numbers in words."""
 
     aim: Aim
@@ -132,6 +133,16 @@ class StudyResults:
         found = [self.measured.get((pair, method)) for pair in self.pairs]
         return sum(bool(m.error) == failed for m in found if m is not None)
 
+    def verdicts(self, method: str) -> dict[str, Measured]:
+        """What a method says of its results, by pair; empty for the methods of others."""
+        found = {pair: self.measured.get((pair, method)) for pair in self.pairs}
+        return {pair: measured for pair, measured in found.items() if measured is not None and measured.verdict}
+
+    def verdict_counts(self, method: str) -> dict[str, int]:
+        """On how many pairs a method is good, has to be looked at, and has failed in its own eyes; empty without verdicts."""
+        found = [measured.verdict for measured in self.verdicts(method).values()]
+        return {level: found.count(level) for level in LEVELS} if found else {}
+
     @cached_property
     def comparisons(self) -> tuple[Comparison, ...]:
         """Every method beside the reference, for the figures of `TESTED`."""
@@ -141,7 +152,7 @@ class StudyResults:
             found += self._compared(figure, self.settings.compared_with, others)
         return tuple(found)
 
-    def verdicts(self) -> list[Verdict]:
+    def aim_results(self) -> list[AimResult]:
         """The aims of the study, each with what was found."""
         return [self._judged(aim) for aim in self.settings.aims]
 
@@ -165,10 +176,10 @@ class StudyResults:
             for (other, (a, b)), test, p in zip(pairs.items(), tests, corrected, strict=True)
         ]
 
-    def _judged(self, aim: Aim) -> Verdict:
+    def _judged(self, aim: Aim) -> AimResult:
         spread = self.spread(aim.method, aim.figure)
         if spread is None:
-            return Verdict(aim, None, "not measured")
+            return AimResult(aim, None, "not measured")
         checks = [
             ("is", spread.typical(aim.figure), aim.at_least, aim.at_most),
             ("worst pair", spread.low, aim.worst_at_least, None),
@@ -177,7 +188,7 @@ class StudyResults:
         own, other = self.paired(aim.figure, aim.method, aim.against or aim.method)
         if aim.against is not None:
             if not len(own):
-                return Verdict(aim, None, f"no pair where {aim.against} was measured, too")
+                return AimResult(aim, None, f"no pair where {aim.against} was measured, too")
             middle = np.median if aim.figure in MEDIANS else np.mean
             below = float(middle(other))
             ratio = float(middle(own)) / below if below else math.inf
@@ -195,11 +206,11 @@ class StudyResults:
         if aim.less_than is not None:
             here, there = self._same_pairs((aim.method, aim.figure), (aim.method, aim.less_than))
             if not len(here):
-                return Verdict(aim, None, f"{aim.less_than} is not measured")
+                return AimResult(aim, None, f"{aim.less_than} is not measured")
             fine = fine and float(here.mean()) < float(there.mean())
             words = [*words, f"is {here.mean():.4g}, {aim.less_than} is {there.mean():.4g}"]
         lacking = self.count(aim.method, failed=True)
-        return Verdict(aim, fine and not lacking, "; ".join([*words, *([f"{lacking} pairs failed"] if lacking else [])]))
+        return AimResult(aim, fine and not lacking, "; ".join([*words, *([f"{lacking} pairs failed"] if lacking else [])]))
 
     def _p_of(self, aim: Aim) -> float:
         """The corrected p-value where the comparison is one of the study's, else that of the two alone."""

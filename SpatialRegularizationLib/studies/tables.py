@@ -41,13 +41,13 @@ def measurements_csv(results: StudyResults) -> str:
     """One line for each method and pair, with everything that was measured."""
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(["pair", "method", *results.figures, "error"])
+    writer.writerow(["pair", "method", "verdict", *results.figures, "reasons", "error"])
     for pair in results.pairs:
         for method in results.methods:
             measured = results.measured.get((pair, method))
             if measured is not None:
                 cells = [_plain_cell(measured.figures.get(name)) for name in results.figures]
-                writer.writerow([pair, method, *cells, measured.error])
+                writer.writerow([pair, method, measured.verdict, *cells, " ".join(measured.reasons), measured.error])
     return stream.getvalue()
 
 
@@ -71,6 +71,7 @@ def plain_values(results: StudyResults, command: str) -> dict[str, Any]:
     methods = {
         name: known.get(name, {"kind": name})
         | {"pairs": results.count(name, failed=False), "failed": results.count(name, failed=True)}
+        | ({"verdicts": counts} if (counts := results.verdict_counts(name)) else {})
         | {"figures": {f: _with_pooled(results, name, f, s) for f in results.figures if (s := results.spread(name, f))}}
         for name in results.methods
     }
@@ -83,7 +84,7 @@ def plain_values(results: StudyResults, command: str) -> dict[str, Any]:
             "reference": results.settings.compared_with,
             "methods": methods,
             "comparisons": [asdict(c) for c in results.comparisons],
-            "aims": [asdict(v) for v in results.verdicts()],
+            "aims": [asdict(v) for v in results.aim_results()],
             "failures": [{"pair": m.pair, "method": m.method, "error": m.error} for m in results.failures],
             "conventions": conventions(results),
             "versions": versions(),
@@ -115,6 +116,8 @@ def conventions(results: StudyResults) -> dict[str, str]:
         "Memory": "median of the largest resident memory of the process during the call (of the device on CUDA)",
         "p": "two-sided Wilcoxon signed-rank test over the pairs where both methods worked, corrected by Holm for the "
         "methods of one figure; exact up to 50 differences, else a normal approximation with ties and continuity",
+        "Verdict": "what our own methods say of their result, without labels and landmarks: good, look here or failed; the "
+        "start, the methods of others and what an earlier version measured have none",
         "λ": "mean over the fixed labels (whole volume without labels), over regions for each pair, then over pairs",
         "λ and |∇d|²": "Spearman's rank correlation over the same voxels, d in mm per mm",
     }

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from page_tags import Tags
 
+from SpatialRegularizationLib.registration.verdict import LEVELS
 from SpatialRegularizationLib.report.page import Section
 from SpatialRegularizationLib.studies.measured_pair import Measured
 from SpatialRegularizationLib.studies.report import study_html
@@ -23,8 +24,14 @@ from SpatialRegularizationLib.tuning.ranges import Range
 COUNT = 12
 
 
-def results(aims: list[dict[str, Any]] | None = None, failed: int = 1) -> StudyResults:
-    """Twelve pairs: "generic" gains 0.01 n over "brain-mri" on pair n, and failed on the last `failed` pairs."""
+REASON = "The images <share> little."
+
+
+def results(aims: list[dict[str, Any]] | None = None, failed: int = 1, *, judged: bool = False) -> StudyResults:
+    """Twelve pairs: "generic" gains 0.01 n over "brain-mri" on pair n, and failed on the last `failed` pairs.
+
+    Where it is judged, "generic" says so on pair 0: failed, on pairs 1 and 2: look here.
+    """
     settings = StudySettings.from_dict(
         {"title": "A <try>", "pairs": "p.csv", "methods": ["brain-mri", "generic"], "aims": aims or [], "pictures": 1}
     )
@@ -34,7 +41,9 @@ def results(aims: list[dict[str, Any]] | None = None, failed: int = 1) -> StudyR
         for name, dice, seconds in (("start", 0.4, None), ("brain-mri", 0.7, 2.0), ("generic", 0.7 + 0.01 * (n + 1), 1.0 + n)):
             figures = {"dice": dice, "dice_1": dice - 0.1, "dice_2": dice + 0.1, "folding_percent": 0.0, "hd95_mm": None}
             figures |= {} if seconds is None else {"seconds": seconds}
-            measured[pair, name] = Measured(pair, name, figures)
+            level = LEVELS[max(0, 2 - (n + 1) // 2)] if judged and name == "generic" else ""
+            reasons = (REASON, "Look.") if level not in ("", "good") else ()
+            measured[pair, name] = Measured(pair, name, figures, verdict=level, reasons=reasons)
         if n >= COUNT - failed:
             measured[pair, "generic"] = Measured(pair, "generic", error="It is <broken>.")
     return StudyResults(settings, tuple(f"pair{n}" for n in range(COUNT)), measured)
@@ -80,7 +89,7 @@ def test_comparisons_are_paired_over_what_both_have() -> None:
     ],
 )
 def test_aims_are_judged_by_the_numbers(aim: dict[str, Any], failed: int, reached: bool | None, words: str) -> None:
-    (verdict,) = results([{"figure": "dice"} | aim], failed).verdicts()
+    (verdict,) = results([{"figure": "dice"} | aim], failed).aim_results()
     assert verdict.reached is reached
     assert words in verdict.words
 
@@ -102,6 +111,34 @@ def test_the_csv_holds_every_measurement() -> None:
     summary = {(r["method"], r["figure"]): r for r in csv.DictReader(io.StringIO(summary_csv(results())))}
     assert float(summary["brain-mri", "dice"]["mean"]) == pytest.approx(0.7)
     assert summary["generic", "dice"]["pairs"] == str(COUNT - 1)
+
+
+def test_verdicts_are_counted_and_stand_in_both_tables_with_their_reasons() -> None:
+    found = results(judged=True)
+    assert found.verdict_counts("generic") == {"good": COUNT - 4, "look here": 2, "failed": 1}, "none where it failed to run"
+    assert found.verdict_counts("brain-mri") == {}
+    rows = {(r["pair"], r["method"]): r for r in csv.DictReader(io.StringIO(measurements_csv(found)))}
+    assert [rows[f"pair{n}", "generic"]["verdict"] for n in (0, 1, 2, 3, 11)] == ["failed", "look here", "look here", "good", ""]
+    assert rows["pair0", "generic"]["reasons"] == f"{REASON} Look."
+    assert rows["pair0", "start"]["verdict"] == rows["pair0", "brain-mri"]["verdict"] == ""
+    assert plain_values(found, "")["methods"]["generic"]["verdicts"] == found.verdict_counts("generic")
+    html = study_html(found)
+    assert "<th>Good / look here / failed</th>" in html
+    assert "<td>8 / 2 / 1</td>" in html
+    assert html.count('<td class="caution"><details><summary>look here</summary>') == 2
+    assert html.count('<td class="bad"><details><summary>failed</summary>') == 1
+    assert html.count("<li>The images &lt;share&gt; little.</li><li>Look.</li>") == 3
+    tags = Tags()
+    tags.feed(html)
+    assert not tags.problems
+    assert not tags.open
+
+
+def test_a_study_without_verdicts_says_nothing_of_them() -> None:
+    found = results()
+    assert "verdicts" not in plain_values(found, "")["methods"]["generic"]
+    assert {r["verdict"] for r in csv.DictReader(io.StringIO(measurements_csv(found)))} == {""}
+    assert "look here" not in study_html(found).split("How each figure is defined")[0]
 
 
 def test_the_values_for_programs_are_plain() -> None:

@@ -16,6 +16,7 @@ from SpatialRegularizationLib.commands.console import one_sentence
 from SpatialRegularizationLib.io.claims import TakenError
 from SpatialRegularizationLib.io.lists import ListedPair
 from SpatialRegularizationLib.models.catalogue import build_model
+from SpatialRegularizationLib.registration.verdict import LEVELS
 from SpatialRegularizationLib.studies.baselines import LIST
 from SpatialRegularizationLib.studies.lines import LINES
 from SpatialRegularizationLib.studies.measured_pair import Measuring, Task
@@ -101,6 +102,9 @@ def test_presets_models_refinements_and_baselines_are_measured_alike(folder: Pat
     assert found.measured["2_to_0", "shift"].figures["seconds"] == 0.5
     assert found.measured["2_to_0", "quick"].figures["peak_memory_mb"] > 10
     assert len(list((tmp_path / "pictures").iterdir())) == 3, "of our own methods"
+    judged = {method for method in found.methods if found.measured["2_to_0", method].verdict in LEVELS}
+    assert judged == {"quick", "net", "net+3"}, "the start and other programs say nothing of their result"
+    assert all((m.verdict == "good") == (not m.reasons) for m in found.measured.values() if m.verdict)
 
 
 def test_a_rigid_method_is_rigid_whatever_start_the_others_share(folder: Path, tmp_path: Path) -> None:
@@ -142,6 +146,20 @@ def test_what_is_known_is_kept_and_what_failed_or_changed_is_measured_again(fold
     assert said[0].startswith("2 of 4"), "the start is the same, the method is not"
     _, said = run(study(folder, changed), pairs, tmp_path / "out", fresh=True)
     assert said[0].startswith("1 of 4: start")
+
+
+def test_verdicts_are_kept_and_lines_of_before_there_were_any_are_still_known(folder: Path, tmp_path: Path) -> None:
+    first, _ = run(study(folder, QUICK), [pair(folder, 0, 2)], tmp_path)
+    again, said = run(study(folder, QUICK), [pair(folder, 0, 2)], tmp_path)
+    assert said == ["2 of 2 measurements are known from before"]
+    assert again.verdicts("quick") == first.verdicts("quick") != {}
+    lines = [json.loads(line) for line in (tmp_path / LINES).read_text().splitlines()]
+    old = [{name: value for name, value in line.items() if name != "verdict"} for line in lines]
+    (tmp_path / LINES).write_text("".join(json.dumps(line) + "\n" for line in old))
+    before, said = run(study(folder, QUICK), [pair(folder, 0, 2)], tmp_path)
+    assert said == ["2 of 2 measurements are known from before"]
+    assert before.verdicts("quick") == {}
+    assert before.values("quick", "dice") == first.values("quick", "dice")
 
 
 def test_a_line_that_was_cut_off_is_measured_again(folder: Path, tmp_path: Path) -> None:
