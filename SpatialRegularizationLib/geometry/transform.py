@@ -1,4 +1,7 @@
-"""Hold a spatial transform: a displacement field and an affine map in the order that keeps both exact, and what follows them."""
+"""Hold a spatial transform: a displacement field and an affine map in the order that keeps both exact, and what follows them.
+
+How far affine maps turn is found here, too.
+"""
 
 from __future__ import annotations
 
@@ -90,3 +93,22 @@ class SpatialTransform:
     def with_displacement(self, displacement: DisplacementField | None) -> SpatialTransform:
         """The same affine map and order with another field."""
         return replace(self, displacement=displacement)
+
+
+def nearest_rotation(linear: np.ndarray) -> np.ndarray:
+    """(3, 3): R of  A = R S, S symmetric (polar decomposition); where A mirrors, the rotation nearest to it all the same."""
+    left, _, right = np.linalg.svd(linear)
+    sign = np.sign(np.linalg.det(left @ right))
+    return left @ np.diag([1.0, 1.0, sign]) @ right
+
+
+def degrees_of(rotation: np.ndarray) -> float:
+    """Angle of a rotation (3, 3), 0 to 180; exact at small angles, where arccos is not."""
+    skew = np.linalg.norm([rotation[2, 1] - rotation[1, 2], rotation[0, 2] - rotation[2, 0], rotation[1, 0] - rotation[0, 1]])
+    return float(np.degrees(np.arctan2(skew, np.trace(rotation) - 1)))
+
+
+def degrees_apart(one: np.ndarray, other: np.ndarray) -> float:
+    """Angle of the rotation that is nearest to one⁻¹ other, for 4x4 matrices; 180 where only one of them mirrors."""
+    between = np.linalg.inv(one[:3, :3]) @ other[:3, :3]
+    return 180.0 if np.linalg.det(between) < 0 else degrees_of(nearest_rotation(between))

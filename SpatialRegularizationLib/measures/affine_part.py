@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from ..geometry.transform import degrees_of, nearest_rotation
+
 
 @dataclass(frozen=True)
 class AffinePart:
@@ -35,17 +37,13 @@ class AffinePart:
             center: of the fixed image (3,), mm LPS.
         """
         linear, center = np.asarray(matrix, dtype=float)[:3, :3], np.asarray(center, dtype=float)
-        left, _, right = np.linalg.svd(linear)
-        sign = np.sign(np.linalg.det(left @ right))
-        rotation = left @ np.diag([1.0, 1.0, sign]) @ right
-        skew = np.linalg.norm([rotation[2, 1] - rotation[1, 2], rotation[0, 2] - rotation[2, 0], rotation[1, 0] - rotation[0, 1]])
-        angle = np.degrees(np.arctan2(skew, np.trace(rotation) - 1))  # exact at small angles, where arccos is not
+        rotation = nearest_rotation(linear)
         strain = 100 * (rotation.T @ linear - np.eye(3))
         strain = (strain + strain.T) / 2
         shift = linear @ center + np.asarray(matrix, dtype=float)[:3, 3] - center
         return cls(
-            float(angle), tuple(map(float, shift)), tuple(map(float, strain.diagonal())),
-            tuple(float(strain[a, b]) for a, b in ((0, 1), (0, 2), (1, 2))), bool(sign < 0),
+            degrees_of(rotation), tuple(map(float, shift)), tuple(map(float, strain.diagonal())),
+            tuple(float(strain[a, b]) for a, b in ((0, 1), (0, 2), (1, 2))), bool(np.linalg.det(linear) < 0),
         )  # fmt: skip
 
     def to_dict(self) -> dict[str, Any]:

@@ -19,6 +19,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from ..geometry.transform import degrees_apart
 from .structure import Structure, turning
 
 ROTATIONS = 350
@@ -72,12 +73,6 @@ def spread_rotations(count: int) -> np.ndarray:
         [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
     ]
     return np.moveaxis(np.array(rows), -1, 0)
-
-
-def degrees_apart(one: np.ndarray, other: np.ndarray) -> float:
-    """Angle of the rotation that is nearest to one⁻¹ other, for 4x4 matrices."""
-    left, _, right = np.linalg.svd(np.linalg.inv(one[:3, :3]) @ other[:3, :3])
-    return float(np.degrees(np.arccos(np.clip((np.trace(left @ right) - 1) / 2, -1, 1))))
 
 
 def _apart(poses: list[Found], wanted: int) -> Iterator[Found]:

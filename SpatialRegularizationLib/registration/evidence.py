@@ -22,7 +22,7 @@ from torch import Tensor
 from ..fields.resize import box_mean
 from ..fields.sampling import sample_linear, voxel_coordinates
 from ..geometry.grid import Grid
-from ..geometry.transform import SpatialTransform
+from ..geometry.transform import SpatialTransform, degrees_of
 from ..geometry.volume import Volume
 from ..images.preparation import overlap_share
 from ..images.usable import fit_mask
@@ -213,7 +213,7 @@ def _others(seen: Seen, transform: SpatialTransform, line: np.ndarray, counted: 
     starts = {"mirrored": _about(line[:3, :3] @ MIRROR, centers[0], _carried(line, centers[0]))}
     if promise >= PROMISING:
         starts["turned"] = _about(line[:3, :3] @ turn, *centers)
-        found["turned_degrees"] = float(np.degrees(np.arccos(np.clip((np.trace(turn) - 1) / 2, -1, 1))))
+        found["turned_degrees"] = degrees_of(turn)
     for name, start in starts.items():
         others[name] = _scores(seen, registered(seen, start), counted)
     if any(other[1] > own[1] for other in others.values()):  # the result itself, registered as they were: it may be unfinished

@@ -24,8 +24,8 @@ import numpy as np
 import torch
 
 from SpatialRegularizationLib.geometry.grid import Grid
+from SpatialRegularizationLib.geometry.transform import degrees_apart
 from SpatialRegularizationLib.geometry.volume import Volume
-from SpatialRegularizationLib.pose.search import degrees_apart
 from SpatialRegularizationLib.pose.start import StartKind, find_start
 from SpatialRegularizationLib.pose.structure import evenly
 

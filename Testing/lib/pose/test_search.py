@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from SpatialRegularizationLib.geometry import Grid, Volume
-from SpatialRegularizationLib.pose.search import ROTATIONS, degrees_apart, search, spread_rotations
+from SpatialRegularizationLib.geometry.transform import degrees_apart
+from SpatialRegularizationLib.pose.search import ROTATIONS, search, spread_rotations
 from SpatialRegularizationLib.pose.structure import structure_of
 from Testing.lib.pose.test_structure import blobs, cube
 
