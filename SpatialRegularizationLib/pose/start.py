@@ -23,12 +23,16 @@ import torch.nn.functional as F
 
 from ..geometry.displacement import DisplacementField
 from ..geometry.grid import Grid
+from ..geometry.transform import degrees_apart
 from ..geometry.volume import Volume
 from ..images.preparation import overlap_share
 from ..transforms.mapping import displacement_at
 from .score import AFFINE, RIGID, Climb, PoseScore
-from .search import ACROSS, degrees_apart, search
+from .search import ACROSS, search
 from .structure import Structure, evenly, held, structure_of
+
+Images = tuple[Volume, Volume]
+Masks = tuple[Volume | None, Volume | None]
 
 GIVEN = "the position by the headers"
 """Name of the first candidate."""
@@ -93,11 +97,16 @@ class _Level:
     samples: int
 
 
-LEVELS = (_Level(2 * ACROSS, 3, 6000), _Level(4 * ACROSS, 2, 12000), _Level(10 * ACROSS, 1, 25000))
-CLIMBED = 5
-"""Candidates besides the given one that climb."""
-WEAK, SCATTERED, CLIMBED_AROUND = 0.25, 40, 4
-"""Below this score on the second level, the best of so many poses around the winner climb, too."""
+LEVELS = (_Level(2 * ACROSS, 3, 2500), _Level(4 * ACROSS, 2, 12000), _Level(10 * ACROSS, 1, 25000))
+SEARCHED, TRIED, CLIMBED = 16, 4, 4
+"""Poses of the search, steps that every candidate climbs, and those of them besides the given one that climb on: where the fields
+of view share half, the right hill is among the first twenty of the search, and stands out after four steps."""
+CERTAIN = 1.0
+"""Score on the first level (a correlation of 0.93) from which on nothing else is searched for, unless the body looks the same
+from several sides."""
+WEAK, SCATTERED, CLIMBED_AROUND = (0.015, 0.06), 60, 20
+"""With a score between these on the finest level (less is no relation at all), the best of so many poses around the winner climb,
+too."""
 CONTENDERS, CONTENDS = 3, 0.5
 """So many orientations go on to the second level: those that reach this share of the best score on the first."""
 
@@ -143,14 +152,7 @@ def find_start(  # seven arguments: each is asked for by name at one place, `reg
     return Start(found.matrix, found.decision, found.doubts, time.perf_counter() - begin, found.score)
 
 
-def gain_of_bending(
-    images: tuple[Volume, Volume],
-    masks: tuple[Volume | None, Volume | None],
-    start: np.ndarray,
-    field: DisplacementField,
-    *,
-    seed: int = 0,
-) -> float:
+def gain_of_bending(images: Images, masks: Masks, start: np.ndarray, field: DisplacementField, *, seed: int = 0) -> float:
     """By how many standard errors the structures agree better with x ↦ B(x + d(x)) than with B alone, on the finest level.
 
     Args:
@@ -164,13 +166,15 @@ def gain_of_bending(
     return score.gain_by_bending(start, displacement_at(field, score.points, extend=True))
 
 
+def agreement(images: Images, masks: Masks, matrix: np.ndarray, *, seed: int = 0) -> float:
+    """S on the finest level of a pose (4x4, mm LPS) that was given, as `Start.score` is that of one that was found."""
+    return _Contest(images, masks, matrix, seed, lambda share: None).scored(LEVELS[-1])(matrix)
+
+
 class _Contest:
     """The candidates of one pair, from coarse to fine."""
 
-    def __init__(
-        self, images: tuple[Volume, Volume], masks: tuple[Volume | None, Volume | None], given: np.ndarray, seed: int,
-        tell: Callable[[float], None],
-    ) -> None:  # fmt: skip
+    def __init__(self, images: Images, masks: Masks, given: np.ndarray, seed: int, tell: Callable[[float], None]) -> None:
         self.grids = tuple(image.grid for image in images)
         self.masks = tuple(None if mask is None else _grown(mask) for mask in masks)
         self.given, self.seed, self.tell = given, seed, tell
@@ -191,16 +195,20 @@ class _Contest:
             (GIVEN if np.array_equal(self.given, np.eye(4)) else "the initial transform", self.given),
             *self._shifted(*coarse),
         ]
+        score = self.scored(LEVELS[0])
         if kind is StartKind.CENTER:
-            score = self.scored(LEVELS[0])
             return Start(max((matrix for _, matrix in self.named[:3]), key=score))
-        self.named += [("a search over rotations and shifts", found.matrix) for found in search(*coarse, wanted=CLIMBED)]
-        self.tell(0.4)
-        contenders = self._climbed()
+        climbed = self._climbed(self.named[:1], self.named[1:])
+        self.tell(0.3)
+        if not _certain(score, climbed[0][1]):
+            found = [("a search over rotations and shifts", found.matrix) for found in search(*coarse, wanted=SEARCHED)]
+            self.named += found
+            climbed = self._climbed(climbed, found)
+        contenders = self._contenders(climbed)
         self.tell(0.6)
         name, matrix, rival = self._winner(contenders)
         self.tell(0.75)
-        matrix = self._refined(matrix, self.scored(LEVELS[2]))
+        matrix = self._refined_or_near(matrix)
         self.tell(0.85)
         name, matrix = self._against_given(name, matrix)
         if kind is StartKind.AFFINE:
@@ -234,12 +242,17 @@ class _Contest:
         ends = [("ends of the fields of view brought together", matrix) for matrix in _end_shifts(*self.grids, shifted[0])]
         return [*zip(names, shifted, strict=True), *ends]
 
-    def _climbed(self) -> list[tuple[str, np.ndarray]]:
-        """The most promising candidates after a climb on the first level, best first, one of each orientation."""
-        score = self.scored(LEVELS[0])
-        first, rest = self.named[0], sorted(self.named[1:], key=lambda entry: score(entry[1]), reverse=True)
-        climbed = [(name, score.climbed(matrix, RIGID, Climb(12))) for name, matrix in (first, *rest[:CLIMBED])]
-        climbed.sort(key=lambda entry: score(entry[1]), reverse=True)
+    def _climbed(self, kept: list[tuple[str, np.ndarray]], others: list[tuple[str, np.ndarray]]) -> list[tuple[str, np.ndarray]]:
+        """Those that are kept and the most promising of the others after a climb on the first level, best first."""
+        score = self.scores[0]
+        tried = [(name, score.climbed(matrix, RIGID, Climb(TRIED))) for name, matrix in others]
+        tried.sort(key=lambda entry: score(entry[1]), reverse=True)
+        climbed = [(name, score.climbed(matrix, RIGID, Climb(12))) for name, matrix in (*kept, *tried[:CLIMBED])]
+        return sorted(climbed, key=lambda entry: score(entry[1]), reverse=True)
+
+    def _contenders(self, climbed: list[tuple[str, np.ndarray]]) -> list[tuple[str, np.ndarray]]:
+        """The best of each orientation."""
+        score = self.scores[0]
         kept: list[tuple[str, np.ndarray]] = []
         for name, matrix in climbed:
             if all(degrees_apart(matrix, other) > UPRIGHT_DEGREES for _, other in kept):
@@ -252,8 +265,6 @@ class _Contest:
         score = self.scored(LEVELS[1])
         refined = [(name, self._refined(matrix, score)) for name, matrix in contenders]
         refined.sort(key=lambda entry: score(entry[1]), reverse=True)
-        if score(refined[0][1]) < WEAK:
-            refined[0] = refined[0][0], self._around(refined[0][1], score)
         best = refined[0]
         upright = next((entry for entry in refined if degrees_apart(entry[1], self.given) <= UPRIGHT_DEGREES), None)
         if upright is not None and max(level.gain(best[1], upright[1]) for level in self.scores) < CLEAR:
@@ -261,17 +272,30 @@ class _Contest:
         others = [score(matrix) for _, matrix in refined if matrix is not best[1]]
         return *best, max(others, default=0.0) / max(score(best[1]), 1e-9)
 
-    def _around(self, matrix: np.ndarray, score: PoseScore) -> np.ndarray:
-        """The best of the climbs from poses around one: where images share little, the coarse level leads beside the hill."""
-        near = sorted(score.scattered(matrix, SCATTERED, self.seed), key=score, reverse=True)[:CLIMBED_AROUND]
-        climbed = max((score.climbed(start, RIGID, Climb(12)) for start in near), key=score)
-        return climbed if score.gain(climbed, matrix) >= BETTER else matrix
+    def _refined_or_near(self, matrix: np.ndarray) -> np.ndarray:
+        """The pose refined on the finest level or, where images share so little that the level before leads beside the hill, the
+        best that poses around it climb to on both.
+        """
+        before, finest = self.scores[-1], self.scored(LEVELS[2])
+        refined = self._refined(matrix, finest)
+        if not WEAK[0] < finest(refined) < WEAK[1]:
+            return refined
+        near = sorted(before.scattered(matrix, SCATTERED, self.seed), key=before, reverse=True)[:CLIMBED_AROUND]
+        climbed = sorted((before.climbed(pose, RIGID, Climb(8)) for pose in near), key=finest, reverse=True)
+        best = max((finest.climbed(pose, RIGID, Climb(15)) for pose in climbed[:3]), key=finest)
+        return best if self._gains(best, refined, finest) else refined
 
     def _refined(self, matrix: np.ndarray, score: PoseScore) -> np.ndarray:
-        """One level finer where that gains something: a step off the hill, more than a voxel of the level before, needs more."""
+        """One level finer where that gains something."""
         climbed = score.climbed(matrix, RIGID, Climb(15))
-        far = self.scores[-2].moved(climbed, matrix) > 1
-        return climbed if score.gain(climbed, matrix) >= (CLEAR if far else BETTER) else matrix
+        return climbed if self._gains(climbed, matrix, score) else matrix
+
+    def _gains(self, climbed: np.ndarray, matrix: np.ndarray, score: PoseScore) -> bool:
+        """A step off the hill, by more than a voxel of the level before, needs more, and most where that level is against it."""
+        before = self.scores[-2]
+        if before.moved(climbed, matrix) <= 1:
+            return score.gain(climbed, matrix) >= BETTER
+        return score.gain(climbed, matrix) >= (CLEAR if before.gain(matrix, climbed) >= BETTER else 2 * BETTER)
 
     def _against_given(self, name: str, matrix: np.ndarray) -> tuple[str, np.ndarray]:
         """The given position stays where no level finds the other clearly better."""
@@ -306,6 +330,12 @@ class _Contest:
             f"The start is not to be trusted: turned by more than {UPRIGHT_DEGREES:.0f} degrees the images agree nearly as well "
             f"({100 * rival:.0f} % of the score), so the images do not tell how they lie; {ADVICE}."
         )
+
+
+def _certain(score: PoseScore, matrix: np.ndarray) -> bool:
+    """Whether a pose agrees so well that no other one can, however it is turned."""
+    best = score(matrix)
+    return best >= CERTAIN and all(score(turned) < CONTENDS * best for turned in score.turned(matrix))
 
 
 def _checked_initial(initial: np.ndarray | None) -> np.ndarray:

@@ -131,7 +131,20 @@ def _positions(where: Grid, read: Grid) -> torch.Tensor:
 
 def turning(rotations: torch.Tensor) -> torch.Tensor:
     """(…, 6, 6): what brings stored tensors of a turned image into the frame it is seen from, T ↦ Rᵀ T R, for R (…, 3, 3)."""
-    basis = rotations.new_zeros(6, 3, 3)
+    basis = _basis(rotations)
+    return torch.einsum("lab,...ca,kcd,...db->...lk", basis, rotations, basis, rotations)
+
+
+def turning_by(generators: torch.Tensor) -> torch.Tensor:
+    """(…, 6, 6): how they change as the rotation begins to turn, T ↦ Gᵀ T + T G, for the generators G (…, 3, 3)."""
+    basis = _basis(generators)
+    half = torch.einsum("lab,kac,...cb->...lk", basis, basis, generators)
+    return half + torch.einsum("lab,...ca,kcb->...lk", basis, generators, basis)
+
+
+def _basis(like: torch.Tensor) -> torch.Tensor:
+    """(6, 3, 3): the matrix of each channel."""
+    basis = like.new_zeros(6, 3, 3)
     for channel, (a, b) in enumerate(ENTRIES):
         basis[channel, a, b] = basis[channel, b, a] = 1.0 if a == b else math.sqrt(0.5)
-    return torch.einsum("lab,...ca,kcd,...db->...lk", basis, rotations, basis, rotations)
+    return basis
