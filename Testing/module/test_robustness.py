@@ -79,5 +79,5 @@ def test_nothing_leaks_whatever_happens_to_the_runs(scene: Any) -> None:
     watched.logic.close()
     assert children() == before
     assert not list(Path(scene.temporary).glob("spatialreg-*"))
-    assert len(os.listdir("/proc/self/task")) == threads
+    assert len(os.listdir("/proc/self/task")) <= threads, "those of tests before may end, none may be added"
     assert len(os.listdir("/proc/self/fd")) <= handles + 1

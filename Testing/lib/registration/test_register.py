@@ -222,8 +222,11 @@ def test_progress_never_falls_and_cancelling_works_at_every_stage() -> None:
 def test_the_number_of_threads_is_put_back_whatever_happens() -> None:
     before, seen = torch.get_num_threads(), []
     wanted = before + 1
-    register(*COARSE_PAIR, replace(QUICK, threads=wanted), monitor=lambda _: seen.append(torch.get_num_threads()))
-    assert set(seen) == {wanted}
+    register(
+        *COARSE_PAIR, replace(QUICK, threads=wanted), monitor=lambda p: seen.append((p.stage, torch.get_num_threads()))
+    )
+    assert {n for stage, n in seen if stage != "affine start"} == {wanted}
+    assert {n for stage, n in seen if stage == "affine start"} == {1}
     assert torch.get_num_threads() == before
 
     def stop(_: Progress) -> None:
@@ -273,7 +276,7 @@ def test_an_image_too_large_for_its_field_is_warped_in_full_and_says_so() -> Non
 def test_every_preset_that_deforms_registers_a_small_pair(name: str) -> None:
     settings = replace(PRESETS[name], device="cpu")
     found = register(*COARSE_PAIR, settings)
-    assert gain(found) < {"multi-modal": 0.8}.get(name, 0.5)
+    assert gain(found) < {"multi-modal": 0.8, "same-person": 0.8, "auto": 0.8}.get(name, 0.5)
     assert found.figures.similarity_after > found.figures.similarity_before
     assert found.figures.folding_one_sided_percent == 0
 

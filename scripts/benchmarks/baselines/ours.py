@@ -2,6 +2,7 @@
 
 Variant: `ours`, or `ours:field=value,...` with fields of RegistrationSettings over the case's preset. Without an
 `affine` among them the shared start is used and nothing else is aligned first; `ours:affine=affine` does its own start.
+`ours:preset=auto` is given nothing but the images: another preset instead of the case's, with its own start.
 `ours+masks` also gets the masks of the case.
 """
 
@@ -47,9 +48,12 @@ def prepare(folder: Path) -> object:
     """Reads the native pair and the start; the returned function registers and gives d with B taken out of it."""
     task = json.loads((folder / "job.json").read_text())
     fixed, moving = read_volume(folder / "fixed.nii"), read_volume(folder / "moving_native.nii")
-    changes = {"affine": "none", **overrides(sys.argv[2])}
-    settings = dataclasses.replace(preset_settings(task["preset"]), **changes)
-    initial = None if changes["affine"] != "none" else SpatialTransform(np.array(task["start"]), None)
+    changes = overrides(sys.argv[2])
+    preset = changes.pop("preset", None)
+    if preset is None:
+        changes = {"affine": "none", **changes}
+    settings = dataclasses.replace(preset_settings(preset or task["preset"]), **changes)
+    initial = SpatialTransform(np.array(task["start"]), None) if changes.get("affine") == "none" else None
 
     masks = {}
     if sys.argv[2].startswith("ours+masks"):
