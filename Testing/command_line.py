@@ -19,7 +19,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 IDENTITY = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
 GRID = Grid((24, 24, 24), (2.0, 2.0, 2.0), (-23.0, -23.0, -23.0), IDENTITY)
 STEPS = ",".join("3" for _ in PRESETS["generic"].levels)
-QUICK = ["--affine", "none", "--global-search", "off", "--iterations", STEPS, "--threads", "2"]
+QUICK = ["--preset", "generic", "--affine", "none", "--global-search", "off", "--iterations", STEPS, "--threads", "2"]
 POINTS = np.array([[-5.0, 0.0, 0.0], [6.0, 2.0, 1.0], [0.0, 7.0, -3.0]])
 
 

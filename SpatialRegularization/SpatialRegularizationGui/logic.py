@@ -317,7 +317,9 @@ class RegistrationLogic:
         self._order_report()
         figures = {name: answer[name] for name in FIGURES if answer.get(name) is not None}
         notes = tuple(filter(None, (*answer["notes"], left_alone(request, stored))))
-        outcome = Outcome(stored.outputs, figures, float(answer["seconds"]), self._device, request, notes, self._report)
+        outcome = Outcome(
+            stored.outputs, figures, float(answer["seconds"]), self._device, request, answer["settings"], notes, self._report
+        )
         return lambda: self.finished.emit(outcome)
 
     def _order_report(self) -> None:

@@ -24,8 +24,8 @@ from SpatialRegularizationLib.declaration import number
 from SpatialRegularizationLib.registration.presets import PRESETS, preset_settings
 from SpatialRegularizationLib.registration.settings import RULES, RegistrationSettings
 
-WITHOUT = ("device", "refine_steps")
-"""Settings without a parameter: the application remembers the one, a button asks for the other."""
+WITHOUT = ("device", "refine_steps", "automatic", "kept")
+"""Settings without a parameter: the application remembers the first, a button asks for the second, the preset has the others."""
 SETTINGS: dict[str, Field] = {f.name: f for f in fields(RegistrationSettings) if f.name not in WITHOUT}
 OF_MODELS: dict[str, Field] = {
     "eta": number(0.45, 0.0, 100.0, "", "strength of the prior of this model; larger keeps lambda more uniform", symbol="η"),
@@ -84,7 +84,11 @@ _Volume = Optional[vtkMRMLScalarVolumeNode]  # noqa: UP045
 @parameterNodeWrapper
 @_with_declared
 class PanelParameters:
-    """One parameter for each control of the panel; `_with_declared` adds those of settings, such as `lambdaMax`."""
+    """One parameter for each control of the panel; `_with_declared` adds those of settings, such as `lambdaMax`.
+
+    Attributes:
+        asked: names of the settings that were changed since the preset was chosen, where the pair decides all others (auto).
+    """
 
     fixedVolume: _Volume
     movingVolume: _Volume
@@ -97,7 +101,8 @@ class PanelParameters:
     initialTransform: _Transform
 
     model: str
-    preset: Annotated[str, Choice(list(PRESETS)), Default("generic")]
+    preset: Annotated[str, Choice(list(PRESETS)), Default("auto")]
+    asked: str
     updateLive: bool
     refineSteps: Annotated[int, WithinRange(1, RULES["refine_steps"]["range"][1]), Default(30)]
 
@@ -130,8 +135,19 @@ def write_settings(parameters: PanelParameters, settings: RegistrationSettings, 
         setattr(parameters, PARAMETER_OF[name], value_of(settings, name))
 
 
+def remember_asked(parameters: PanelParameters, *, forget: Iterable[str] = ()) -> None:
+    """Where the pair decides the settings, those that were changed count from then on, also back at the value they had."""
+    base, asked = preset_settings(parameters.preset), set()
+    if base.automatic == "on":
+        asked = {n for n in SETTINGS if _rounded(getattr(parameters, PARAMETER_OF[n])) != value_of(base, n)}
+        asked |= {*parameters.asked.split()} - {*forget, *(() if parameters.iterations.strip() else ("levels",))}
+    text = " ".join(sorted(asked))
+    if parameters.asked != text:
+        parameters.asked = text
+
+
 def settings_of(parameters: PanelParameters) -> dict[str, Any]:
-    """The settings that differ from the preset.
+    """The settings that differ from the preset, or were changed where the pair decides it.
 
     Raises:
         ValueError: a value that cannot be, or the wrong number of steps; one sentence.
@@ -145,7 +161,8 @@ def settings_of(parameters: PanelParameters) -> dict[str, Any]:
         else:
             values[name] = None if name in AUTOMATIC and value == 0 else _rounded(value)
     checked = replace(base, **values)
-    return {name: getattr(checked, name) for name in values if getattr(checked, name) != getattr(base, name)}
+    asked = parameters.asked.split()
+    return {n: getattr(checked, n) for n in values if n in asked or getattr(checked, n) != getattr(base, n)}
 
 
 def _levels(base: RegistrationSettings, text: str) -> Any:

@@ -17,7 +17,7 @@ from .inputs.model_section import ModelSection
 from .inputs.panel_request import missing, preview_key, remember_outputs, request_of
 from .inputs.regularization_section import RegularizationSection
 from .logic import RegistrationLogic
-from .parameters import PanelParameters
+from .parameters import PanelParameters, remember_asked
 from .review.apply_section import ApplySection
 from .review.review_section import ReviewSection
 from .run.events import Failure, Outcome, Preview, RunState, Shown, Step
@@ -189,7 +189,7 @@ class Panel:
         self._preview_if_wanted()
 
     def _follow_choice(self) -> None:
-        """Another preset brings its settings, another model the tuned values of its sliders."""
+        """Another preset brings its settings, another model the tuned values of its sliders; other changes are remembered."""
         if self.parameters is None:
             return
         model, preset = self._chosen
@@ -198,6 +198,7 @@ class Panel:
             self.regularization.choose_preset(self.parameters, self._card())
         if model != self.parameters.model:
             self.regularization.reset(self.parameters, self._card())
+        remember_asked(self.parameters)
 
     def _prepare_worker(self) -> None:
         """Nothing is missing any more: the worker starts while the user looks at the settings. Nothing is installed for it."""

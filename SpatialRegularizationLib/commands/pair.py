@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from ..io.stamps import stamp_of
 from ..io.transforms import read_transform
 from ..io.volumes import read_volume
 from ..registration.choices import chosen_device
-from ..registration.presets import preset_settings
+from ..registration.presets import PRESETS, preset_settings
 from ..registration.register import register
 from ..registration.settings import RULES, RegistrationSettings, check_linear, obstacle_of, setting_names
 from ..report.result_folder import check_destination, claimed_folder
@@ -142,13 +142,14 @@ def settings_from(options: Mapping[str, Any], preset: str) -> RegistrationSettin
         base = preset_settings(preset)
         if options.get("iterations"):
             given["levels"] = _levels(base, options["iterations"])
-        settings = replace(base, **given)
+        settings = base.changed(**given)
     except UsageError:
         raise
     except ValueError as error:
         raise UsageError(_as_options(str(error), given)) from error
     for name in given:
-        if obstacle := obstacle_of(name, vars(settings)):
+        obstacle = obstacle_of(name, vars(settings))
+        if obstacle and not _may_fall(obstacle, settings):
             other, values = obstacle
             wanted = f"{_flag(other)} {' or '.join(values)}"
             raise UsageError(
@@ -156,6 +157,13 @@ def settings_from(options: Mapping[str, Any], preset: str) -> RegistrationSettin
                 f"{wanted}."
             )
     return settings
+
+
+def _may_fall(obstacle: tuple[str, tuple[str, ...]], settings: RegistrationSettings) -> bool:
+    """Whether the preset that the pair decides may take an obstacle away."""
+    other, values = obstacle
+    decided = settings.automatic == "on" and other not in settings.kept
+    return decided and any(getattr(preset, other) in values for preset in PRESETS.values())
 
 
 def check_linear_job(settings: RegistrationSettings, model: ModelChoice | None, inputs: Mapping[str, Path]) -> None:

@@ -84,7 +84,12 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
 
 def _add_settings(parser: argparse.ArgumentParser) -> None:
     method = parser.add_argument_group("method (defaults come from the preset)")
-    method.add_argument("--preset", default="generic", metavar="NAME", help=f"one of {', '.join(DETAILS)}")
+    method.add_argument(
+        "--preset",
+        default="auto",
+        metavar="NAME",
+        help=f"one of {', '.join(DETAILS)}; default auto: the pair is measured, and every option that is given stays as it is",
+    )
     for name in (*_of("similarity"), *METHOD):
         setting_option(method, name)
     setting_option(method, "working_spacing_mm", "--working-spacing")
@@ -92,7 +97,7 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
         "--iterations",
         metavar="N,N,...",
         type=_whole_numbers,
-        help="steps of each level, coarse to fine; as many numbers as the preset has levels",
+        help=f"steps of each level, coarse to fine; as many numbers as the preset has levels (auto: {_levels('auto')})",
     )
     weight = parser.add_argument_group("regularization weight")
     for name in _of("prior"):
@@ -156,6 +161,10 @@ def _whole_numbers(text: str) -> tuple[int, ...]:
         return tuple(int(part) for part in text.split(","))
     except ValueError:
         raise argparse.ArgumentTypeError(f"whole numbers separated by commas are needed, got {text!r}") from None
+
+
+def _levels(preset: str) -> int:
+    return len(DETAILS[preset].settings.levels)
 
 
 def _of(family: str) -> list[str]:

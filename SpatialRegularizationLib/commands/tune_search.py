@@ -90,7 +90,7 @@ def _jobs(settings: TuningSettings) -> list[Job]:
     missing = [str(path) for path in dict.fromkeys(paths) if not path.exists()]
     if missing:
         raise FileNotFoundError(f"{settings.pairs} names {len(missing)} files that do not exist: {', '.join(missing)}.")
-    return [replace(job, settings=replace(job.settings, **settings.settings)) for job in jobs]
+    return [replace(job, settings=job.settings.changed(**settings.settings)) for job in jobs]
 
 
 def _score_name(jobs: Sequence[Job]) -> str:

@@ -17,12 +17,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..geometry.volume import Volume
-from ..pose.start import Start
+from ..pose.start import Start, agreement
+from .choices import threads
 from .presets import preset_settings
-from .settings import RegistrationSettings, setting_names
+from .settings import RegistrationSettings, obstacle_of, setting_names
 from .working_pair import read_through
 
 Images = tuple[Volume, Volume]
+Masks = tuple[Volume | None, Volume | None]
 
 AIR, LUNG, TISSUE = (-1100.0, -900.0), (-950.0, -600.0), (-200.0, 200.0)
 """HU."""
@@ -60,32 +62,57 @@ class Measured:
     structure: float
 
 
-def chosen_for(
-    settings: RegistrationSettings, raw: Images, prepared: Images, start: Start
-) -> tuple[RegistrationSettings, str]:
-    """The settings of the preset that fits a pair, with what was changed in the given ones, and the sentence about it.
+@dataclass(frozen=True)
+class Chosen:
+    """The preset that fits a pair.
 
     Args:
-        settings: those of the preset auto, perhaps changed; a setting counts as changed where its value is not that preset's.
+        preset: its name.
+        settings: its settings, with those that were changed or asked for; nothing is left to be chosen.
+        sentence: what was taken and why, for the report.
+    """
+
+    preset: str
+    settings: RegistrationSettings
+    sentence: str
+
+
+def chosen_for(
+    settings: RegistrationSettings, raw: Images, prepared: Images, start: Start, masks: Masks = (None, None)
+) -> Chosen:
+    """The preset that fits a pair, with what was changed in the given settings.
+
+    Args:
+        settings: those of the preset auto, perhaps changed; a setting counts as changed where its value is not that preset's,
+            and where it is among `settings.kept`.
         raw: fixed and moving, intensities as read.
         prepared: the same on a common scale.
         start: as found.
+        masks: of both, or None.
     """
-    name, reason = fitting(raw, prepared, start)
-    base, fits = preset_settings("auto"), preset_settings(name)
-    changes = {key: value for key in setting_names() if (value := getattr(settings, key)) != getattr(base, key)}
-    return replace(fits, **{**changes, "automatic": "off"}), f"The preset {name} was chosen automatically: {reason}."
+    name, reason = fitting(raw, prepared, start, masks, seed=settings.seed)
+    base, names = preset_settings("auto"), [key for key in setting_names() if key not in ("automatic", "kept")]
+    changed = [key for key in names if key in settings.kept or getattr(settings, key) != getattr(base, key)]
+    changes = {key: getattr(settings, key) for key in changed}
+    taken = replace(preset_settings(name), **changes)
+    idle = [key for key in changed if obstacle_of(key, vars(taken))]
+    without = f" {' and '.join(idle)} {'has' if len(idle) == 1 else 'have'} no effect with it." if idle else ""
+    return Chosen(name, taken, f"The preset {name} was chosen automatically: {reason}.{without}")
 
 
-def fitting(raw: Images, prepared: Images, start: Start) -> tuple[str, str]:
-    """Name of the preset that fits a pair, and why."""
+def fitting(
+    raw: Images, prepared: Images, start: Start, masks: Masks = (None, None), *, seed: int = 0
+) -> tuple[str, str]:
+    """Name of the preset that fits a pair, and why; arguments as `chosen_for`."""
     shares = [_hounsfield(image.data) for image in raw]
     if all(share is not None for share in shares):
         if min(shares) >= LUNGS:
             return "chest-ct", f"both images are CT, and lungs fill {100 * min(shares):.0f} % of what they show of the body"
         return "abdomen-ct", "both images are CT, with little or no lung"
-    found = measured(prepared, start)
-    return _of_contrasts(found)
+    if start.score is None:
+        with threads(1):
+            start = replace(start, score=agreement(prepared, masks, start.matrix, seed=seed))
+    return _of_contrasts(measured(prepared, start))
 
 
 def _of_contrasts(found: Measured) -> tuple[str, str]:
@@ -116,7 +143,7 @@ def _hounsfield(data: Tensor) -> float | None:
 
 
 def measured(images: Images, start: Start) -> Measured:
-    """What the images have to do with one another where the start brings them together."""
+    """What the images have to do with one another where the start, whose score is known, brings them together."""
     fixed, moving = images
     size = float(np.prod(np.array(fixed.grid.shape) * np.array(fixed.grid.spacing))) ** (1 / 3) / ACROSS
     shape = tuple(min(n, max(2, 1 + round(e / size))) for n, e in zip(fixed.grid.shape, fixed.grid.extent, strict=True))
@@ -130,10 +157,10 @@ def measured(images: Images, start: Start) -> Measured:
     inside = told & (_mean(_background(first)) < 0.1) & (_mean(_background(second)) < 0.1)
     windows = inside if int(inside.sum()) > 200 else told
     if int(windows.sum()) < 20:
-        return Measured(None, None, start.score or 0.0)
+        return Measured(None, None, start.score)
     c = (covariance / (spread[0] * spread[1] + 1e-12).sqrt())[windows]
     square = float(c.square().mean())
-    return Measured(square, float((c * c.abs()).mean()) / max(square, 1e-9), start.score or 0.0)
+    return Measured(square, float((c * c.abs()).mean()) / max(square, 1e-9), start.score)
 
 
 def _mean(x: Tensor) -> Tensor:

@@ -58,7 +58,7 @@ def conclude(prepared: PreparedPair, solution: Solution) -> Registration:
         lambda_map=Volume(found.lambda_map[0].cpu(), where), jacobian=jacobian,
         history=solution.history, figures=figures, settings=prepared.settings, seconds=prepared.reporter.seconds,
         notes=(*prepared.notes, *prepared.grid_notes, *solution.notes, *found.notes, *prepared.companions.notes),
-        model=solution.model,
+        model=solution.model, preset=prepared.preset,
     )  # fmt: skip
 
 

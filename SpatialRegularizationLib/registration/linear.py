@@ -50,7 +50,7 @@ def conclude_linear(prepared: PreparedPair) -> Registration:
         fixed=fixed, moving=moving, warped=warped, displacement=None,
         inverse_transform=SpatialTransform(np.linalg.inv(prepared.affine)), affine=prepared.affine, lambda_map=None,
         jacobian=None, history=(), figures=figures, settings=prepared.settings, seconds=prepared.reporter.seconds,
-        notes=(*prepared.notes, *prepared.companions.notes),
+        notes=(*prepared.notes, *prepared.companions.notes), preset=prepared.preset,
     )  # fmt: skip
 
 

@@ -13,9 +13,10 @@ from ..geometry.volume import Volume
 from ..images.preparation import check_overlap, describe_working_grid, prepare_intensity, working_grid
 from ..images.usable import check_companions, fit_mask, usable_pair
 from ..pose.start import Start, StartKind, find_start
-from .automatic import chosen_for
+from .automatic import Chosen, chosen_for
 from .choices import ComputeChoices, threads
 from .progress import Reporter
+from .result import Registration
 from .settings import RegistrationSettings
 from .working_pair import TensorPair, working_pair
 
@@ -30,7 +31,7 @@ class PreparedPair:
     Args:
         fixed, moving: (1, i, j, k), every voxel finite, original intensities.
         companions: what goes with them.
-        settings, choices: how to register, as given and as objects that compute.
+        settings, choices: how to register, as given or chosen, and as objects that compute.
         reporter: tells of the progress.
         start: B and how it was found.
         grid: to work on, same end voxels as the fixed grid.
@@ -38,6 +39,7 @@ class PreparedPair:
         image_notes: sentences for the report about the images.
         images: both with intensities prepared; None once they are not needed any more.
         masks: of the fixed and the moving image, on their grids.
+        chosen: the preset that the pair decided (auto), whose settings these are; None where they were given.
     """
 
     fixed: Volume
@@ -52,6 +54,7 @@ class PreparedPair:
     image_notes: tuple[str, ...]
     images: Images | None
     masks: Masks
+    chosen: Chosen | None = None
 
     @property
     def affine(self) -> np.ndarray:
@@ -60,9 +63,15 @@ class PreparedPair:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Sentences for the report about the images and the start."""
+        """Sentences for the report about the images, the choice of the preset and the start."""
+        choice = (self.chosen.sentence,) if self.chosen else ()
         decision = (self.start.decision,) if self.start.decision else ()
-        return (*self.image_notes, *decision, *self.start.doubts)
+        return (*self.image_notes, *choice, *decision, *self.start.doubts)
+
+    @property
+    def preset(self) -> str:
+        """Name of the preset that the pair decided, "" where the settings were given."""
+        return self.chosen.preset if self.chosen else ""
 
     def tensors(self, grid: Grid | None = None) -> TensorPair:
         """Both images on a grid of the fixed field of view (the working grid), on the device."""
@@ -72,6 +81,12 @@ class PreparedPair:
     def without_images(self) -> PreparedPair:
         """The same, memory of the prepared images free."""
         return replace(self, images=None, masks=(None, None))
+
+    def told_in(self, registration: Registration) -> Registration:
+        """A registration with the settings of this pair, which also says that they were chosen, and why."""
+        if self.chosen is None or registration.preset:
+            return registration
+        return replace(registration, preset=self.preset, notes=(self.chosen.sentence, *registration.notes))
 
     @property
     def grid_notes(self) -> tuple[str, ...]:
@@ -119,17 +134,17 @@ def prepare(
     images = _on_a_scale(fixed, moving, settings.intensity)
     masks = _fitted(usable.companions, fixed.grid, moving.grid)
     start = _start(images, masks, settings, initial, reporter)
-    notes = usable.notes
+    chosen = None
     if settings.automatic == "on":
-        settings, reason = chosen_for(settings, (fixed, moving), images, start)
-        notes, choices = (*notes, reason), ComputeChoices.of(settings)
+        chosen = chosen_for(settings, (fixed, moving), images, start, masks)
+        settings, choices = chosen.settings, ComputeChoices.of(chosen.settings)
         images = _on_a_scale(fixed, moving, settings.intensity)
     check_overlap(fixed.grid, moving.grid, start.matrix)
     grid = working_grid(fixed.grid, spacing_mm=settings.working_spacing_mm, max_voxels=settings.max_voxels)
     small = fixed.data[0].numel() <= settings.max_voxels or grid.matches(fixed.grid)
     return PreparedPair(
         fixed, moving, usable.companions, settings, choices, reporter, start, grid, fixed.grid if small else grid,
-        notes, images, masks,
+        usable.notes, images, masks, chosen,
     )  # fmt: skip
 
 

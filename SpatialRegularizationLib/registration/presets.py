@@ -37,7 +37,7 @@ _ALL = (
     Preset(
         "auto",
         "any pair: the images are measured (CT or not, one person or two, how their contrasts are related, what moves) and the "
-        "preset that fits is taken; the report says which and why",
+        "preset that fits is taken, but for the settings that you change; the report says which and why",
         RegistrationSettings(automatic="on"),
     ),
     Preset(

@@ -27,6 +27,7 @@ from .choices import ComputeChoices, threads
 from .interactive import InteractiveAnswer, MovingAtRest
 from .optimize import Descent, descend, optimize
 from .prepare import PreparedPair, prepare
+from .presets import preset_settings
 from .progress import Monitor, Reporter
 from .register import register
 from .result import Registration
@@ -55,11 +56,12 @@ class PairPreview:
 
     Args:
         fixed, moving: (1, i, j, k).
-        settings: as of `register`; the lattice is coarser.
+        settings: as of `register`, default the preset auto; the lattice is coarser.
         start: masks and initial transform; label maps and points have no influence.
         monitor: told about the loading; raises `Cancelled` to stop it.
 
     Attributes:
+        settings: as given, or chosen where the pair decides them.
         grid: of every answer.
         affine: B, 4x4: φ(x) = B (x + d(x)).
         notes: sentences about the pair.
@@ -77,8 +79,8 @@ class PairPreview:
         start: Start | None = None,
         monitor: Monitor | None = None,
     ) -> None:
-        self.settings = settings or RegistrationSettings()
-        if self.settings.deformable == "none":
+        settings = settings or preset_settings("auto")
+        if settings.deformable == "none":
             raise ValueError(
                 "Live updates show what the weight of a deformation changes, and nothing is to deform (deformable none): "
                 "register instead, which takes seconds."
@@ -86,14 +88,14 @@ class PairPreview:
         self.fixed, self.moving = fixed, moving
         self._start = start or Start()
         companions, initial = self._start.companions, self._start.initial
-        with threads(self.settings.threads):
+        with threads(settings.threads):
             reporter = Reporter(monitor)
-            self._keep(prepare(fixed, moving, self.settings, reporter=reporter, companions=companions, initial=initial))
+            self._keep(prepare(fixed, moving, settings, reporter=reporter, companions=companions, initial=initial))
 
     def _keep(self, prepared: PreparedPair) -> None:
         """Everything that does not depend on the prior's settings."""
         fine = prepared.grid
-        self.affine = prepared.affine
+        self.affine, self.settings = prepared.affine, prepared.settings
         self.grid = working_grid(fine, max_voxels=min(VOXELS, self.settings.max_voxels))
         self._pair = prepared.tensors(self.grid)
         self._coarser = (fine.shape[0] * fine.shape[1] * fine.shape[2] / self._pair.fixed[0, 0].numel()) ** (1 / 3)
@@ -103,8 +105,10 @@ class PairPreview:
         rest = optimize(self._prepared, self._pair, self._start.initial)
         self._rest = rest.velocity
         size = " x ".join(map(str, self.grid.shape))
-        note = f"The preview works on {size} voxels; the finished registration works on finer ones."
-        self.notes = (*prepared.notes, *rest.notes, note)
+        notes = [f"The preview works on {size} voxels; the finished registration works on finer ones."]
+        if self.settings.evidence != "none":
+            notes.append("The preview shows a deformation also where the finished registration finds that nothing asks for one.")
+        self.notes = (*prepared.notes, *rest.notes, *notes)
         prepared.reporter.tell("done", 1.0)
 
     def _levels(self) -> tuple[tuple[int, int, int], ...]:
@@ -172,7 +176,8 @@ class PairPreview:
             settings, initial = replace(settings, affine="none"), SpatialTransform(self.affine)
         masks = {name: getattr(self._start.companions, name) for name in ("fixed_mask", "moving_mask")}
         companions = replace(companions or Companions(), **masks)
-        return register(self.fixed, self.moving, settings, companions=companions, initial=initial, monitor=monitor)
+        found = register(self.fixed, self.moving, settings, companions=companions, initial=initial, monitor=monitor)
+        return self._prepared.told_in(found)
 
     def _steered(self, values: Mapping[str, float]) -> RegistrationSettings:
         known = live_settings(self.settings.prior)

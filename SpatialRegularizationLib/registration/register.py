@@ -24,6 +24,7 @@ from .linear import CHECKED, FASTER, check_straight, conclude_linear
 from .network import Answer, Network, check_initial, network_of, predict
 from .optimize import optimize, refine
 from .prepare import PreparedPair, prepare
+from .presets import preset_settings
 from .progress import Monitor, Reporter
 from .result import Registration
 from .settings import RegistrationSettings, check_linear
@@ -49,7 +50,7 @@ def register(  # eight arguments: the pair, how, what goes with it, and three th
     Args:
         fixed: (1, i, j, k); the result lives on its grid.
         moving: (1, i, j, k); is carried onto the fixed image.
-        settings: see `presets.PRESETS`; default the generic preset.
+        settings: see `presets.PRESETS`; default the preset auto, which measures the pair and takes the preset that fits.
         companions: masks, label maps and landmarks. A network sees no masks.
         initial: transform to start from; its affine part starts the affine stage, its displacement the velocity.
         model: name or path of a model, or (model, card): a network answers instead of the descent, which then only refines
@@ -67,7 +68,7 @@ def register(  # eight arguments: the pair, how, what goes with it, and three th
         RuntimeError: the asked-for device is not there; an energy term or a network's answer is not finite.
         Cancelled: by the monitor.
     """
-    settings = settings or RegistrationSettings()
+    settings = settings or preset_settings("auto")
     network = _network(model, condition, initial, settings)
     linear = settings.deformable == "none"
     with threads(settings.threads):

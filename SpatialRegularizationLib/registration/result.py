@@ -84,11 +84,12 @@ class Registration:
         jacobian: determinant of the Jacobian of x + d(x) on the fixed grid (1, i, j, k), dimensionless.
         history: one entry per level.
         figures: the numbers.
-        settings: what it was run with.
+        settings: what it was run with; those that were chosen where the pair decided them.
         seconds: wall time, s.
         notes: sentences for the report (working resolution, what was repaired, and why).
         model: name, system, condition and checksum of the network that answered; empty where there was none.
         verdict: good, look here or failed, and why; None before it has been checked.
+        preset: that the pair decided (auto), "" where the settings were given.
     """
 
     fixed: Volume
@@ -106,6 +107,7 @@ class Registration:
     notes: tuple[str, ...] = ()
     model: dict[str, Any] = field(default_factory=dict)
     verdict: Verdict | None = None
+    preset: str = ""
 
     @property
     def transform(self) -> SpatialTransform:

@@ -26,6 +26,7 @@ from .choices import ComputeChoices, threads
 from .interactive import InteractiveAnswer, MovingAtRest
 from .network import Answer, Network, check_initial, network_of, seen_pair
 from .prepare import PreparedPair, prepare
+from .presets import preset_settings
 from .progress import Monitor, Reporter
 from .register import register
 from .result import Registration
@@ -41,7 +42,7 @@ class PairSession:
     Args:
         fixed, moving: (1, i, j, k).
         model: name or path of a model, or (model, card).
-        settings: device, threads, affine start, seed, largest field, and what `save` refines with.
+        settings: device, threads, affine start, seed, largest field, and what `save` refines with; default the preset auto.
         initial: affine map to start from.
         monitor: told about the loading; raises `Cancelled` to stop it.
 
@@ -65,7 +66,7 @@ class PairSession:
         initial: SpatialTransform | None = None,
         monitor: Monitor | None = None,
     ) -> None:
-        settings = settings or RegistrationSettings()
+        settings = settings or preset_settings("auto")
         check_linear(settings, model=True, initial=initial is not None)
         check_initial(initial)
         self.fixed, self.moving = fixed, moving
@@ -105,7 +106,7 @@ class PairSession:
 
     @property
     def settings(self) -> RegistrationSettings:
-        """As given."""
+        """As given, or chosen where the pair decides them."""
         return self._prepared.settings
 
     @property
@@ -168,10 +169,11 @@ class PairSession:
     ) -> Registration:
         """The finished registration at one condition, from the same affine start: fold-free, with inverse and all figures."""
         settings = replace(settings or self._prepared.settings, affine="none")
-        return register(
+        found = register(
             self.fixed, self.moving, settings, companions=companions, initial=SpatialTransform(self.affine),
             model=self._model, condition=values, monitor=monitor,
         )  # fmt: skip
+        return self._prepared.told_in(found)
 
 
 @contextlib.contextmanager

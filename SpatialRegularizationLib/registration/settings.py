@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from ..declaration import check_fields, choice, entry, integer, number, offers, parameters_of, refuse_unknown
 from ..priors import PRIORS
 from ..similarity import SIMILARITIES
+
+
+def _checked_kept(name: str, value: Any) -> tuple[str, ...]:
+    if isinstance(value, str) or not isinstance(value, list | tuple):
+        raise ValueError(f"{name} must be a list of names of settings, got {value!r}; write for example [\"similarity\"].")
+    refuse_unknown(value, setting_names(), "setting")
+    return tuple(sorted(set(value)))
 
 
 def _checked_levels(name: str, value: Any) -> tuple[tuple[int, int, int], ...]:
@@ -31,7 +38,7 @@ def _checked_levels(name: str, value: Any) -> tuple[tuple[int, int, int], ...]:
 @dataclass(frozen=True)
 @offers(similarity=SIMILARITIES, prior=PRIORS)
 class RegistrationSettings:
-    """What `register` does; start from a preset and change fields with `dataclasses.replace`.
+    """What `register` does; start from a preset and change fields with `changed` (or `dataclasses.replace`).
 
     The fields carry their help, unit, range and choices in `metadata`; command line and panel read them from there. Further
     fields are `similarity`, `prior` and the parameters that their methods declare: `lncc_window`, `lambda_max`, `alpha_prime`, ….
@@ -51,6 +58,9 @@ class RegistrationSettings:
         "off", ("off", "on"),
         "on: the pair is measured, and the preset that fits it takes the place of all settings that were not changed",
     )  # fmt: skip
+    kept: tuple[str, ...] = entry(
+        (), "names of settings that were asked for, and stay where the pair decides, whatever their values", check=_checked_kept
+    )
     affine: str = choice(
         "affine", ("none", "center", "rigid", "affine"),
         "alignment before the deformable stage; candidates from all rotations and shifts compete, whatever the contrasts",
@@ -103,9 +113,20 @@ class RegistrationSettings:
     def __post_init__(self) -> None:
         check_fields(self)
 
+    def changed(self, **values: Any) -> RegistrationSettings:
+        """With these values, which also stay where the pair decides the others (the preset auto), even if they are its own.
+
+        Raises:
+            ValueError: a name that is no setting (the nearest one is suggested), or a value out of range.
+        """
+        refuse_unknown(values, setting_names(), "setting")
+        found = replace(self, **values)
+        asked = {*found.kept, *values} - {"automatic", "kept"}
+        return replace(found, kept=tuple(asked)) if found.automatic == "on" else found
+
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers, strings and lists, as they stand in report.json."""
-        return asdict(self) | {"levels": [list(level) for level in self.levels]}
+        return asdict(self) | {"levels": [list(level) for level in self.levels], "kept": list(self.kept)}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> RegistrationSettings:
@@ -129,6 +150,8 @@ def effect_of(name: str) -> tuple[str, tuple[str, ...]] | None:
     """On which other setting it depends whether a setting has an effect, and the values with which it has; None: always."""
     if name in OF_THE_DEFORMATION:
         return "deformable", ("on",)
+    if name == "kept":
+        return "automatic", ("on",)
     users = RULES[name].get("of")
     return None if users is None else (users[0][0], tuple(method for _, method in users))
 

@@ -61,6 +61,7 @@ def summary(registration: Registration, command: str) -> dict[str, Any]:
         "format": FORMAT,
         "command": command,
         "settings": registration.settings.to_dict(),
+        "chosen_preset": registration.preset or None,
         "model": registration.model or None,
         "verdict": None if registration.verdict is None else registration.verdict.to_dict(),
         "notes": list(registration.notes),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +62,7 @@ class Method:
         refuse_unknown(self.settings, setting_names(), "setting")
         linear = {**base.to_dict(), **self.settings}["deformable"] == "none"  # then the alignment is all that is asked for
         changes = {**({} if linear else {"affine": "none"}), **self.settings}
-        return replace(base, **changes, **({"refine_steps": self.refine} if self.refine else {}))
+        return base.changed(**changes, **({"refine_steps": self.refine} if self.refine else {}))
 
     def identity(self) -> dict[str, Any]:
         """What was asked for, machine apart: equal for a repetition, unequal otherwise."""

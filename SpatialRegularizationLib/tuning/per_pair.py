@@ -85,7 +85,7 @@ def score_name(companions: Companions) -> str:
 def _score(pair: TunedPair, trial: RunningTrial, starts: dict[int, np.ndarray], number: int) -> float:
     fixed, moving, companions = pair.read()
     kind = score_name(companions)
-    settings, initial = replace(pair.settings, **trial.values), pair.initial()
+    settings, initial = pair.settings.changed(**trial.values), pair.initial()
     bends = initial is not None and initial.displacement is not None
     if number in starts and not bends:
         settings, initial = replace(settings, affine="none"), SpatialTransform(starts[number])

@@ -155,5 +155,6 @@ def _about(session: PairSession | PairPreview) -> dict[str, Any]:
         "index_to_lps_mm": grid.affine.tolist(),
         "affine": np.asarray(session.affine).tolist(),
         "device": str(session.device),
+        "settings": session.settings.to_dict(),
         "notes": list(session.notes),
     }

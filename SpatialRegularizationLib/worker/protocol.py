@@ -160,8 +160,7 @@ def settings_of(values: Mapping[str, Any]) -> RegistrationSettings:
     given = values.get("settings") or {}
     if not isinstance(given, dict):
         raise ValueError(f"settings is an object of settings ({', '.join(setting_names()[:3])}, ...), got {given!r:.60}.")
-    base = preset_settings(str(values.get("preset") or "generic"))
-    return RegistrationSettings.from_dict(base.to_dict() | given)
+    return preset_settings(str(values.get("preset") or "auto")).changed(**given)
 
 
 def initial_of(values: Mapping[str, Any]) -> SpatialTransform | None:

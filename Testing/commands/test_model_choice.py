@@ -18,7 +18,7 @@ from SpatialRegularizationLib.report.result_folder import FILES
 from SpatialRegularizationLib.zoo.card import save_model
 
 GRID = physical.grid("LIA", shape=(32, 32, 32), spacing=(3.0, 3.0, 3.0))
-QUICK = ["--affine", "none", "--device", "cpu", "--threads", "2"]
+QUICK = ["--preset", "generic", "--affine", "none", "--device", "cpu", "--threads", "2"]
 
 
 @pytest.fixture(scope="module")

@@ -129,6 +129,14 @@ def test_a_bad_companion_is_refused_in_one_sentence(kind: str, pair: Path, capsy
     assert sorted(path.name for path in pair.iterdir()) == before
 
 
+def test_an_option_that_no_choice_of_auto_can_give_an_effect_is_refused(pair: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    images = pair / "f.nii.gz", pair / "m.nii.gz"
+    assert run("register", *images, "--out", pair / "out", "--similarity", "lncc", "--mind-radius", 1) == 2
+    assert "--mind-radius has an effect with --similarity mind only, and it is lncc" in the_sentence(capsys)
+    assert run("register", *images, "--out", pair / "out", "--lambda-mean", 1) == 2
+    assert "--prior gaussian" in the_sentence(capsys)
+
+
 USAGE = {
     "unknown option": (["--lamda-max", "1"], "Unknown option --lamda-max: did you mean --lambda-max?"),
     "abbreviated option": (["--lambda", "1"], "Unknown option --lambda"),

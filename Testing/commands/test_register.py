@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from command_line import GRID, QUICK, REPOSITORY, blob, register, run, the_sentence, write_verdict_pairs
+from command_line import GRID, QUICK, REPOSITORY, STEPS, blob, register, run, the_sentence, write_verdict_pairs
 
 from SpatialRegularizationLib.geometry import Volume
-from SpatialRegularizationLib.io.volumes import write_volume
+from SpatialRegularizationLib.io.volumes import read_volume, write_volume
 from SpatialRegularizationLib.registration.presets import PRESETS
 from SpatialRegularizationLib.report.result_folder import FILES
 
@@ -136,6 +136,23 @@ def test_a_full_disk_leaves_nothing(pair: Path) -> None:
     assert "Traceback" not in err
     assert "HDF5" not in err
     assert sorted(path.name for path in pair.iterdir()) == before
+
+
+def test_without_a_preset_the_pair_decides_and_an_option_stays_even_with_the_value_that_auto_has(
+    pair: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fixed = read_volume(pair / "f.nii.gz")
+    write_volume(pair / "f.nii.gz", fixed.with_data(2 - fixed.data))
+    images = pair / "f.nii.gz", pair / "m.nii.gz"
+    quick = "--affine", "none", "--iterations", STEPS, "--threads", 1
+    assert run("register", *images, "--out", pair / "out", *quick, "--mind-radius", 1) == 0
+    assert run("register", *images, "--out", pair / "kept", *quick, "--similarity", "lncc") == 0
+    found = {name: json.loads((pair / name / "report.json").read_text(encoding="utf-8")) for name in ("out", "kept")}
+    assert [report["settings"]["similarity"] for report in found.values()] == ["mind", "lncc"]
+    assert found["out"]["chosen_preset"] == found["kept"]["chosen_preset"]
+    assert f"The preset {found['out']['chosen_preset']} was chosen automatically" in capsys.readouterr().out
+    assert register(pair, "--force") == 0
+    assert json.loads((pair / "out" / "report.json").read_text(encoding="utf-8"))["chosen_preset"] is None, "generic was named"
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows ends processes without asking")

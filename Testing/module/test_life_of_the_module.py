@@ -193,7 +193,7 @@ def shown(scene, widget) -> Iterator[Any]:
 
     outputs = Outputs(warped=done.warped, jacobian=done.jacobian)
     request = RegistrationRequest(done.fixed, done.warped)
-    widget.panel.review.show(Outcome(outputs, {}, 1.0, "cpu", request))
+    widget.panel.review.show(Outcome(outputs, {}, 1.0, "cpu", request, {"similarity": "lncc"}))
     yield widget
     widget.cleanup()
 

@@ -15,7 +15,7 @@ import pytest
 pytest.importorskip("slicer", reason="needs the slicer-core package")
 pytestmark = pytest.mark.slicer
 
-from SpatialRegularizationGui.inputs.request import OUTPUT_NAMES, Outputs  # noqa: E402
+from SpatialRegularizationGui.inputs.request import OUTPUT_NAMES, Outputs, RegistrationRequest  # noqa: E402
 from SpatialRegularizationGui.run import pending  # noqa: E402
 from SpatialRegularizationGui.run.channels import InProcessChannel, PipeChannel  # noqa: E402
 from SpatialRegularizationGui.run.events import Outcome, RunState  # noqa: E402
@@ -57,6 +57,17 @@ def test_a_run_ends_in_nodes_with_what_was_found(scene: Any, watched: Watched) -
     fixed, moving = (scene.array(scene.named(name)).astype(float) for name in ("fixed", "moving"))
     assert np.abs(warped - fixed).mean() < 0.9 * np.abs(moving - fixed).mean()
     assert outcome.outputs.transform.GetAttribute("SpatialRegularization.Preset") == "generic"
+    assert outcome.outputs.transform.GetAttribute("SpatialRegularization.ChosenPreset") == ""
+
+
+def test_without_a_preset_the_pair_decides_and_the_nodes_say_what_was_used(scene: Any, watched: Watched) -> None:
+    asked = request(scene)
+    plain = RegistrationRequest(asked.fixed, asked.moving, settings=QUICK | {"similarity": "mse"})
+    outcome = watched.run(plain)
+    noted = {name: outcome.outputs.transform.GetAttribute(f"SpatialRegularization.{name}") for name in ("Preset", "ChosenPreset")}
+    assert noted["Preset"] == "auto"
+    assert any(f"The preset {noted['ChosenPreset']} was chosen automatically" in note for note in outcome.notes)
+    assert (outcome.settings["automatic"], outcome.settings["similarity"]) == ("off", "mse")
 
 
 def test_only_the_report_is_left_of_the_files_and_it_can_be_saved(scene: Any, watched: Watched, tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ NUMBERS = ("QDoubleSpinBox", "QSpinBox", "ctkSliderWidget")
 LABELS = {
     "similarity": "Similarity", "lncc_window": "Window", "mind_radius": "Radius", "mind_dilation": "Dilation",
     "prior": "Prior of λ", "affine": "Affine start", "global_search": "Global search", "levels": "Steps per level",
-    "lambda_pooling": "λ blocks", "edge_relief": "Edge relief", "evidence": "Evidence", "automatic": "Automatic",
+    "lambda_pooling": "λ blocks", "edge_relief": "Edge relief", "evidence": "Evidence",
     "learning_rate": "Step size", "tolerance": "Tolerance",
     "working_spacing_mm": "Working spacing", "max_voxels": "Largest lattice", "intensity": "Intensities",
     "seed": "Seed", "threads": "Threads", "precision": "Optimizer precision", "network_precision": "Model precision",
@@ -82,7 +82,7 @@ def _form(parameters: Any, card: Any = None) -> Form:
 def test_every_control_is_bound_to_one_parameter_and_every_parameter_to_one_control(parameters) -> None:
     controls = [(name, parameter) for kind, name, parameter in _form(parameters).bound() if kind != "QPushButton"]
     assert [name for name, parameter in controls if not parameter and name not in UNBOUND] == []
-    assert sorted(parameter for _, parameter in controls if parameter) == sorted(parameters.allParameters)
+    assert sorted(parameter for _, parameter in controls if parameter) == sorted({*parameters.allParameters} - {"asked"})
 
 
 def test_every_control_has_a_tool_tip_with_range_and_unit_where_it_is_a_number(parameters) -> None:
@@ -201,6 +201,34 @@ def test_only_what_differs_from_the_preset_is_asked_for(parameters) -> None:
     assert settings_of(parameters) == {
         "lambda_max": 3.3, "working_spacing_mm": 2.5, "levels": ((8, 8, 5), (4, 4, 4), (2, 4, 3), (1, 2, 2)),
     }  # fmt: skip
+
+
+def test_where_the_pair_decides_a_setting_that_was_changed_counts_also_when_it_is_moved_back(parameters) -> None:
+    from SpatialRegularizationGui.parameters import remember_asked, settings_of
+
+    from SpatialRegularizationLib.registration.presets import preset_settings
+
+    assert parameters.preset == "auto"
+    auto = preset_settings("auto")
+    remember_asked(parameters)
+    assert settings_of(parameters) == {}
+    for similarity, largest in (("mind", 3.3), ("lncc", auto.lambda_max)):
+        parameters.similarity, parameters.lambdaMax = similarity, largest
+        remember_asked(parameters)
+        assert settings_of(parameters) == {"similarity": similarity, "lambda_max": largest}
+    parameters.iterations = " ".join(str(level[2]) for level in auto.levels)
+    remember_asked(parameters)
+    assert settings_of(parameters)["levels"] == auto.levels
+    parameters.iterations = ""
+    _form(parameters).section.reset(parameters, None)
+    assert settings_of(parameters) == {"similarity": "lncc"}, "the button resets the sliders alone"
+    _form(parameters).section.choose_preset(parameters, None)
+    assert settings_of(parameters) == {}
+    parameters.preset, parameters.similarity = "generic", "mind"
+    remember_asked(parameters)
+    parameters.similarity = "lncc"
+    remember_asked(parameters)
+    assert settings_of(parameters) == {}, "a preset that was named has no need of it"
 
 
 @pytest.mark.parametrize("text", ["1 2", "a b c d", "1 2 3 -4", "1.5 2 3 4"])

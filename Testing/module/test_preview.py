@@ -55,6 +55,17 @@ def test_every_rest_of_the_slider_is_shown_in_the_same_nodes(
     assert watched.named("preview_said")[-1] == ""
 
 
+def test_where_the_pair_decides_updates_show_its_choice_and_a_slider_that_was_moved(scene: Any, watched: Watched) -> None:
+    for n, given in enumerate(({}, {"alpha_prime": 0.07}, {}), start=1):
+        watched.logic.preview(request(scene, preset="auto", settings=QUICK | given))
+        watched.until("previewed", count=n)
+    first, moved, back = (preview.settings for preview in watched.named("previewed"))
+    assert first["automatic"] == "off"
+    assert (moved, back) == (first | {"alpha_prime": 0.07}, first)
+    whole = watched.run(request(scene, preset="auto"))
+    assert whole.settings == first
+
+
 def test_stopping_puts_the_scene_back_as_it_was(scene: Any, watched: Watched, model: str) -> None:
     finished = watched.run(request(scene))
     before = scene.fingerprint()

@@ -53,21 +53,21 @@ def section(scene: Any) -> Any:
     made.cleanup()
 
 
-def outcome(nodes: reviewed.Reviewed, report: str = "", **figures: Any) -> Any:
+def outcome(nodes: reviewed.Reviewed, report: str = "", similarity: str = "lncc", **figures: Any) -> Any:
     from SpatialRegularizationGui.inputs.request import Outputs, RegistrationRequest
     from SpatialRegularizationGui.run.events import Outcome
 
     names = ("transform", "warped", "lambda_map", "jacobian")
-    request = RegistrationRequest(nodes.fixed, nodes.warped, settings={"similarity": "lncc"})
+    request = RegistrationRequest(nodes.fixed, nodes.warped, preset="auto")
     outputs = Outputs(**{name: getattr(nodes, name) for name in names})
-    return Outcome(outputs, {**FIGURES, **figures}, 3.21, "cpu", request, report=report)
+    return Outcome(outputs, {**FIGURES, **figures}, 3.21, "cpu", request, {"similarity": similarity}, report=report)
 
 
 def preview(nodes: reviewed.Reviewed) -> Any:
     from SpatialRegularizationGui.run.events import Preview
 
     done = outcome(nodes)
-    return Preview(done.outputs, {"folding_percent": 0.0, "sd_log_j": 0.05}, 0.2, "cpu", done.request, 7)
+    return Preview(done.outputs, {"folding_percent": 0.0, "sd_log_j": 0.05}, 0.2, "cpu", done.request, done.settings, 7)
 
 
 def control(section: Any, name: str) -> Any:
@@ -135,6 +135,13 @@ def test_the_figures_stand_in_the_table_before_and_after(section: Any, scene: An
     assert lines["Non-diffeomorphic volume"] == ("", "0.00 %")
     assert lines["Roughness (SDlogJ)"] == ("", "0.123")
     assert lines["Time"] == ("", "3.2 s")
+
+
+def test_the_table_names_the_similarity_that_was_used_whatever_the_preset_says(section: Any, scene: Any) -> None:
+    nodes = reviewed.put(scene)
+    for similarity, name in (("lncc", "Local correlation (LNCC)"), ("mind", "Self-similarity context (MIND-SSC)")):
+        section.show(outcome(nodes, similarity=similarity))
+        assert any(line.startswith(name) for line in table(section)), similarity
 
 
 def test_dice_has_the_names_of_the_segments(section: Any, scene: Any) -> None:

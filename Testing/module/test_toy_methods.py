@@ -46,8 +46,9 @@ import slicer_scene, slicer_module
 host = slicer_scene.fresh_scene()
 slicer_module.install(host.slicer)
 import numpy as np, physical
-from SpatialRegularizationLib.registration.settings import effect_of, setting_names
+from SpatialRegularizationLib.registration.settings import effect_of
 from SpatialRegularization import SpatialRegularizationWidget
+from SpatialRegularizationGui.parameters import SETTINGS
 from SpatialRegularizationGui.run.install import Installed, Readiness
 from SpatialRegularizationGui.scene.nodes import Image, set_image
 from SpatialRegularizationGui.run.worker import ProcessWorker
@@ -73,7 +74,7 @@ for selector in (ui.fixedSelector, ui.movingSelector):
     selector.setCurrentNode(node)
 
 def shown():
-    of_methods = [name for name in setting_names() if (effect_of(name) or ("deformable",))[0] != "deformable"]
+    of_methods = [name for name in SETTINGS if (effect_of(name) or ("deformable",))[0] != "deformable"]
     return [name for name in of_methods if not widget.panel.controls[name].editor.isHidden()]
 
 told["offered"] = [[box.itemText(n) for n in range(box.count)] for box in (ui.priorSelector, ui.similaritySelector)]

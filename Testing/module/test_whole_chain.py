@@ -52,7 +52,7 @@ def oblique(scene: Any) -> RegistrationRequest:
     moving.SetAndObserveTransformNodeID(nodes.linear(scene, np.linalg.inv(SHIFT) @ PARENT, "couch").GetID())
     initial = nodes.linear(scene, SHIFT, "initial")
     outputs = Outputs(wanted=frozenset(OUTPUT_NAMES))
-    return RegistrationRequest(fixed, moving, initial=initial, settings=SETTINGS, outputs=outputs)
+    return RegistrationRequest(fixed, moving, initial=initial, preset="generic", settings=SETTINGS, outputs=outputs)
 
 
 def test_the_moving_volume_shown_under_the_node_is_the_warped_output(
@@ -102,7 +102,7 @@ def test_segments_and_landmarks_of_the_pair_are_scored_by_name(scene: Any, worke
         segments.append(nodes.segmentation(scene, drawing, {1: "ball", 2: "body"}, f"{name} segments"))
         landmarks.append(nodes.markups(scene, at, f"{name} points"))
     asked = RegistrationRequest(
-        *volumes, settings=SETTINGS,
+        *volumes, preset="generic", settings=SETTINGS,
         fixed_labels=segments[0], moving_labels=segments[1], fixed_points=landmarks[0], moving_points=landmarks[1],
     )  # fmt: skip
     first = Watched(worker).run(asked)
@@ -119,7 +119,7 @@ def test_real_images_of_two_people_end_where_the_file_says(scene: Any, worker: P
     """Read by Slicer, registered, and the moving volume under the node is the warped output."""
     fixed, moving = (scene.read("vtkMRMLScalarVolumeNode", shared_data / "brain_t1" / f"subject_{n}.nii.gz") for n in "bc")
     quick = {"levels": [[8, 4, 8]], "device": "cpu", "threads": 1, "max_voxels": 100_000}
-    end = Watched(worker).run(RegistrationRequest(fixed, moving, settings=quick))
+    end = Watched(worker).run(RegistrationRequest(fixed, moving, preset="generic", settings=quick))
     assert end.figures["similarity_after"] > end.figures["similarity_before"]
     moving.SetAndObserveTransformNodeID(end.outputs.transform.GetID())
     shown = scene.slicer.vtkSlicerVolumesLogic.ResampleVolumeToReferenceVolume(moving, fixed)

@@ -98,7 +98,7 @@ def alive(pid: int) -> bool:
 
 def pair(folder: Path, **more: Any) -> dict[str, Any]:
     files = {"fixed": str(folder / "f.nii.gz"), "moving": str(folder / "m.nii.gz"), "folder": str(folder / "arrays")}
-    return files | {"settings": SETTINGS} | more
+    return files | {"preset": "generic", "settings": SETTINGS} | more
 
 
 @pytest.mark.slicer

@@ -35,7 +35,7 @@ def request(scene: Any, **more: Any) -> RegistrationRequest:
     volumes = {node.GetName(): node for node in scene.nodes("vtkMRMLScalarVolumeNode")}
     fixed = volumes.get("fixed") or volume(scene, "fixed", bending.Bend())
     moving = volumes.get("moving") or volume(scene, "moving")
-    return RegistrationRequest(fixed, moving, **({"settings": QUICK} | more))
+    return RegistrationRequest(fixed, moving, **({"preset": "generic", "settings": QUICK} | more))
 
 
 class Watched:

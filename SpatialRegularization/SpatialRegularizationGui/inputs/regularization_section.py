@@ -9,7 +9,7 @@ import slicer
 from SpatialRegularizationLib.registration.presets import preset_settings
 from SpatialRegularizationLib.registration.settings import RULES, live_settings
 
-from ..parameters import LIVE, OF_MODELS, PARAMETER_OF, SETTINGS, PanelParameters, write_settings
+from ..parameters import LIVE, OF_MODELS, PARAMETER_OF, SETTINGS, PanelParameters, remember_asked, write_settings
 from .controls import SettingControls, say, tool_tip
 from .model_cards import MIDDLE, TUNED, Card
 from .steps import decimals_of, step_of
@@ -59,6 +59,7 @@ class RegularizationSection:
         with slicer.util.NodeModify(parameters.parameterNode):
             if card is None:
                 write_settings(parameters, preset_settings(parameters.preset), ("prior", *LIVE))
+                remember_asked(parameters, forget=("prior", *LIVE))
             for r in card.ranges if card is not None else ():
                 setattr(parameters, PARAMETER_OF[r.name], r.default)
 
@@ -67,6 +68,7 @@ class RegularizationSection:
         kept = {r.name for r in card.ranges} if card is not None else set()
         with slicer.util.NodeModify(parameters.parameterNode):
             write_settings(parameters, preset_settings(parameters.preset), (name for name in SETTINGS if name not in kept))
+            remember_asked(parameters, forget=SETTINGS)
 
 
 def _ranges(parameters: PanelParameters, card: Card | None) -> dict[str, tuple[float, float]]:

@@ -66,7 +66,7 @@ class RegistrationRequest:
         model: name or path of a model; "" optimizes this pair.
         condition: hyperparameters of the model by name; its defaults elsewhere.
         preset: of `registration.presets`.
-        settings: fields of `RegistrationSettings` that differ from the preset.
+        settings: fields of `RegistrationSettings` that differ from the preset, or that must stay where the pair decides (auto).
         outputs: where the result goes.
     """
 
@@ -81,7 +81,7 @@ class RegistrationRequest:
     initial: Any = None
     model: str = ""
     condition: Mapping[str, float] = field(default_factory=dict)
-    preset: str = "generic"
+    preset: str = "auto"
     settings: Mapping[str, Any] = field(default_factory=dict)
     outputs: Outputs = field(default_factory=Outputs)
 
@@ -129,9 +129,8 @@ def request_of_options(fixed: Any, moving: Any, options: Mapping[str, Any]) -> R
     refuse_unknown(plain, (*REQUESTED, *setting_names()), "choice")
     chosen = {name: value for name, value in plain.items() if name in REQUESTED}
     settings = {**chosen.pop("settings", {}), **{name: value for name, value in plain.items() if name not in REQUESTED}}
-    preset = preset_settings(chosen.get("preset", "generic"))
     checked = {name: value for name, value in settings.items() if not str(value).startswith("cuda:")}
-    type(preset).from_dict(preset.to_dict() | checked)
+    preset_settings(chosen.get("preset", RegistrationRequest.preset)).changed(**checked)
     return RegistrationRequest(fixed, moving, settings=settings, **chosen)
 
 

@@ -10,7 +10,6 @@ from typing import Any
 
 import qt
 
-from SpatialRegularizationLib.registration.presets import preset_settings
 from SpatialRegularizationLib.report.verdicts import Figure, judgment_of
 
 from ..inputs.files import label_names
@@ -62,9 +61,8 @@ class ReviewSection:
         request, finished = shown.request, isinstance(shown, Outcome)
         self._report = shown.report if finished else ""
         figures = {"seconds": shown.seconds, "device": shown.device, **shown.figures}
-        similarity = request.settings.get("similarity", preset_settings(request.preset).similarity)
         names = _names(request) if finished else {}
-        self._fill(rows_of(figures, similarity, min(request.fixed.GetSpacing()), names))
+        self._fill(rows_of(figures, shown.settings["similarity"], min(request.fixed.GetSpacing()), names))
         self._controls.show_verdict(judgment_of(figures))
         with self._sentences():
             self._review.show(Result.of(shown.outputs, request), self.view())

@@ -43,6 +43,7 @@ class Shown:
         seconds: wall time.
         device: that was used.
         request: what was asked for.
+        settings: that were used, by name; those that were chosen where the pair decides the preset.
     """
 
     outputs: Outputs
@@ -50,6 +51,7 @@ class Shown:
     seconds: float
     device: str
     request: RegistrationRequest
+    settings: Mapping[str, Any]
 
 
 @dataclass(frozen=True)

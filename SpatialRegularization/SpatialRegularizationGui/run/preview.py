@@ -234,7 +234,8 @@ class PreviewSession:
             self._undos.append(stored.undo)
             self._nodes = stored.outputs.nodes
         seconds = time.perf_counter() - begin
-        self._tell_shown(Preview(stored.outputs, answer["figures"], seconds, self.device, request, id))
+        settings = {**self._about["settings"], **answer["condition"]}
+        self._tell_shown(Preview(stored.outputs, answer["figures"], seconds, self.device, request, settings, id))
 
     def _fly(self, kind: str, values: Mapping[str, Any], landed: Callable[[Mapping[str, Any]], None]) -> None:
         """Send one request; its answer counts unless the session has ended."""

@@ -45,6 +45,7 @@ def facts_of(request: RegistrationRequest, answer: Mapping[str, Any]) -> dict[st
         "Model": (answer.get("model") or {}).get("name", ""),
         "Condition": (answer.get("model") or {}).get("condition", {}),
         "Preset": request.preset,
+        "ChosenPreset": answer["chosen_preset"] or "",
         "Settings": answer["settings"],
         "Device": f"cuda:{number}" if number else str(answer["device"]),
         "Seconds": f"{answer['seconds']:.1f}",

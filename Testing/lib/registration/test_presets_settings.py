@@ -27,7 +27,7 @@ def test_every_setting_has_a_help_text_and_rules() -> None:
     for field in dataclasses.fields(RegistrationSettings):
         assert field.metadata["help"], field.name
         assert "unit" in field.metadata, field.name
-        assert {"range", "choices"} & field.metadata.keys() or field.name == "levels"
+        assert {"range", "choices"} & field.metadata.keys() or field.name in ("levels", "kept")
 
 
 @pytest.mark.parametrize(("wrong", "meant"), [("brain_mri", "brain-mri"), ("Generic", "generic"), ("chest-ctt", "chest-ct")])
@@ -92,6 +92,25 @@ def test_an_unknown_setting_is_met_with_the_nearest_name() -> None:
         RegistrationSettings.from_dict({"lambda-maxx": 1.0})
     with pytest.raises(ValueError, match="Unknown setting 'qqq'; choose from"):
         RegistrationSettings.from_dict({"qqq": 1.0})
+
+
+def test_what_is_asked_for_is_remembered_where_the_pair_decides_and_nowhere_else() -> None:
+    auto = preset_settings("auto").changed(similarity="lncc", seed=3)
+    assert (auto.similarity, auto.seed, auto.kept) == ("lncc", 3, ("seed", "similarity"))
+    assert auto.changed(prior="beta").kept == ("prior", "seed", "similarity")
+    assert RegistrationSettings.from_dict(json.loads(json.dumps(auto.to_dict()))) == auto
+    assert preset_settings("brain-mri").changed(similarity="lncc") == preset_settings("brain-mri")
+    assert preset_settings("auto").changed(**preset_settings("brain-mri").to_dict()) == preset_settings("brain-mri")
+    with pytest.raises(ValueError, match="did you mean similarity"):
+        auto.changed(similarityy="lncc")
+
+
+@pytest.mark.parametrize("kept", ["similarity", 3, {"similarity": 1}])
+def test_what_is_kept_is_a_list_of_settings(kept: object) -> None:
+    with pytest.raises(ValueError, match="kept must be a list of names"):
+        RegistrationSettings(kept=kept)
+    with pytest.raises(ValueError, match="did you mean similarity"):
+        RegistrationSettings(kept=["similarity_"])
 
 
 def test_settings_cannot_be_changed_afterwards() -> None:

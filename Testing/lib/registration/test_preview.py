@@ -14,6 +14,7 @@ from bending import FAST
 from SpatialRegularizationLib.fields.derivatives import jacobian_determinant
 from SpatialRegularizationLib.geometry import DisplacementField, SpatialTransform, Volume
 from SpatialRegularizationLib.geometry.companions import Companions
+from SpatialRegularizationLib.registration.presets import PRESETS, preset_settings
 from SpatialRegularizationLib.registration.preview import VOXELS, PairPreview, Start
 from SpatialRegularizationLib.registration.progress import Cancelled
 from SpatialRegularizationLib.registration.register import register
@@ -89,6 +90,21 @@ def test_save_is_the_registration_at_these_values() -> None:
     whole = register(FIXED, MOVING, replace(SHORT, lambda_max=1.0))
     assert saved.settings.lambda_max == 1.0
     assert torch.equal(saved.displacement.vectors, whole.displacement.vectors)
+
+
+def test_under_the_preset_auto_the_settings_that_the_pair_decides_count_and_values_that_are_asked_for() -> None:
+    noisy = FIXED.with_data(900 - FIXED.data)
+    quick = preset_settings("auto").changed(levels=SHORT.levels, threads=1)
+    preview = PairPreview(noisy, MOVING, quick)
+    chosen = preview.settings
+    assert (chosen.automatic, chosen.similarity, chosen.levels) == ("off", "mind", SHORT.levels)
+    assert preview.condition({}) == {"lambda_max": chosen.lambda_max, "alpha_prime": chosen.alpha_prime}
+    named = PairPreview(noisy, MOVING, chosen)
+    assert torch.equal(preview.predict().displacement, named.predict().displacement)
+    saved = preview.save({"lambda_max": quick.lambda_max})
+    assert saved.settings == replace(chosen, affine="none", lambda_max=quick.lambda_max)
+    assert saved.preset in PRESETS
+    assert sum("was chosen automatically" in note for note in saved.notes) == 1
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from known_model import Known, KnownSettings, card_of
 from SpatialRegularizationLib.geometry import SpatialTransform
 from SpatialRegularizationLib.models.base import EncodingModel
 from SpatialRegularizationLib.models.catalogue import build_model
+from SpatialRegularizationLib.registration.presets import preset_settings
 from SpatialRegularizationLib.registration.progress import Cancelled
 from SpatialRegularizationLib.registration.register import register
 from SpatialRegularizationLib.registration.session import PairSession
@@ -40,6 +41,16 @@ def hyper() -> EncodingModel:
         for parameter in model.parameters():
             parameter.add_(0.02 * torch.randn_like(parameter))
     return model
+
+
+def test_under_the_preset_auto_what_the_pair_decides_stands_in_the_session_and_in_what_it_saves() -> None:
+    negative = FIXED.with_data(900 - FIXED.data)
+    session = PairSession(negative, MOVING, KNOWN, preset_settings("auto").changed(affine="none", device="cpu", threads=1))
+    assert (session.settings.automatic, session.settings.similarity) == ("off", "mind")
+    assert (session.settings.affine, session.settings.threads) == ("none", 1)
+    saved = session.save({"alpha_prime": 0.7})
+    assert saved.settings == session.settings
+    assert sum(f"The preset {saved.preset} was chosen automatically" in note for note in saved.notes) == 1
 
 
 @pytest.mark.parametrize("pose", [np.eye(4), physical.affine()])

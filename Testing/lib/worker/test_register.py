@@ -35,13 +35,26 @@ MANY_STEPS = SETTINGS | {"levels": [[1, 1, 10_000]], "tolerance": 0.0}
 
 def pair(folder: Path, /, **more: Any) -> dict[str, Any]:
     files = {"fixed": str(folder / "f.nii.gz"), "moving": str(folder / "m.nii.gz"), "folder": str(folder / "arrays")}
-    return files | {"settings": SETTINGS} | more
+    return files | {"preset": "generic", "settings": SETTINGS} | more
 
 
 def test_ready_tells_the_protocol_and_where_it_can_compute(talk: Conversation) -> None:
     assert talk.ready["protocol"] == PROTOCOL == 2
     assert talk.ready["devices"] == devices()
     assert talk.ready["devices"][0]["device"] == "cpu"
+
+
+def test_without_a_preset_the_pair_decides_but_settings_that_are_sent(talk: Conversation, folder: Path, tmp_path: Path) -> None:
+    fixed = read_volume(folder / "f.nii.gz")
+    write_volume(tmp_path / "f.nii.gz", fixed.with_data(900 - fixed.data))
+    asked = {name: value for name, value in pair(folder, fixed=str(tmp_path / "f.nii.gz")).items() if name != "preset"}
+    answer = talk.ask({"register": asked})
+    assert (answer["settings"]["automatic"], answer["settings"]["similarity"]) == ("off", "mind")
+    kept = talk.ask({"register": asked | {"settings": SETTINGS | {"similarity": "lncc"}}})
+    assert kept["settings"]["similarity"] == "lncc"
+    assert kept["chosen_preset"] == answer["chosen_preset"]
+    assert talk.ask({"preview": asked})["settings"] == answer["settings"]
+    assert talk.ask({"register": pair(folder)})["chosen_preset"] is None
 
 
 def test_a_registration_hands_over_what_the_library_finds(talk: Conversation, folder: Path) -> None:
