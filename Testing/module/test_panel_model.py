@@ -65,6 +65,20 @@ def _hidden(ui: Any, name: str) -> bool:
     return getattr(ui, name).isHidden()
 
 
+def test_under_auto_a_control_that_was_touched_is_asked_for_until_a_preset_is_chosen(widget) -> None:
+    from SpatialRegularizationGui.parameters import settings_of
+
+    ui = widget.panel.ui
+    assert ui.presetSelector.currentText == "auto"
+    assert settings_of(widget.panel.parameters) == {}
+    for similarity in ("mind", "lncc"):
+        ui.similaritySelector.currentIndex = ui.similaritySelector.findText(similarity)
+        assert settings_of(widget.panel.parameters) == {"similarity": similarity}
+    for preset in ("generic", "auto"):
+        ui.presetSelector.currentIndex = ui.presetSelector.findText(preset)
+        assert settings_of(widget.panel.parameters) == {}
+
+
 def test_a_preset_sets_every_control_and_says_what_it_is_for(widget) -> None:
     from SpatialRegularizationGui.parameters import SETTINGS, value_of
 
