@@ -46,6 +46,8 @@ COARSEST = 40
 """Voxels at most along the longest axis of the lattice on which the content is measured, and of the search's lattice."""
 THIN = 2
 """Voxels of the search's lattice along the shortest axis of either field of view, where that can be."""
+LEAST_SHARE = 0.75
+"""Gradients are taken on lattices of this share of the finer image's smallest voxel edge or more: finer ones tell nothing new."""
 FAR_SHARE = 0.75
 """Ends are brought together along axes where one field of view is shorter than this share of the other."""
 MASK_MARGIN = 10.0
@@ -105,8 +107,7 @@ CERTAIN = 1.0
 """Score on the first level (a correlation of 0.93) from which on nothing else is searched for, unless the body looks the same
 from several sides."""
 WEAK, SCATTERED, CLIMBED_AROUND = (0.015, 0.06), 60, 20
-"""With a score between these on the finest level (less is no relation at all), the best of so many poses around the winner climb,
-too."""
+"""Scores on the finest level between which (less is no relation) the best of so many poses around the winner climb, too."""
 CONTENDERS, CONTENDS = 3, 0.5
 """So many orientations go on to the second level: those that reach this share of the best score on the first."""
 
@@ -124,7 +125,7 @@ def find_start(  # seven arguments: each is asked for by name at one place, `reg
     """The rigid or affine map from fixed to moving patient space that the structures of both images ask for.
 
     Deterministic. Thousands of small operations: call it in one thread, since two that wait for one another beside other work
-    take ten times as long. It takes three to four seconds of one thread, up to twice as long for thin slabs.
+    take ten times as long. It takes one to three seconds of one thread, twice as long where images share little.
 
     Args:
         fixed: image (1, i, j, k), any numeric type, finite.
@@ -182,7 +183,9 @@ class _Contest:
         thinnest = min(n * s for grid in self.grids for n, s in zip(grid.shape, grid.spacing, strict=True))
         longest = max(max(grid.extent) for grid in self.grids)
         self.length = max(min(self.length, thinnest * ACROSS / THIN), longest * ACROSS / COARSEST)
-        finest = self.length / (LEVELS[-1].across * LEVELS[-1].blocks)
+        voxels = (s for grid in self.grids for n, s in zip(grid.shape, grid.spacing, strict=True) if n > 1)
+        self.least = LEAST_SHARE * min(voxels)
+        finest = max(self.least, self.length / (LEVELS[-1].across * LEVELS[-1].blocks))
         self.images = tuple(evenly(image, finest) for image in images)
         self.named: list[tuple[str, np.ndarray]] = []
         self.scores: list[PoseScore] = []
@@ -217,8 +220,11 @@ class _Contest:
         return Start(matrix, self._decision(name, matrix), doubts, score=self.scores[-1](matrix))
 
     def _structures(self, across: int, blocks: int) -> tuple[Structure, Structure]:
+        """Of both images, with so many voxels across the content, but no gradients on lattices much finer than the images."""
+        finest = max(self.least, self.length / (across * blocks))
+        spacing = max(self.length / across, finest)
         fixed, moving = (
-            structure_of(image, mask, self.length / across, blocks=blocks)
+            structure_of(image, mask, spacing, blocks=max(1, round(spacing / finest)))
             for image, mask in zip(self.images, self.masks, strict=True)
         )
         return fixed, moving
@@ -273,9 +279,7 @@ class _Contest:
         return *best, max(others, default=0.0) / max(score(best[1]), 1e-9)
 
     def _refined_or_near(self, matrix: np.ndarray) -> np.ndarray:
-        """The pose refined on the finest level or, where images share so little that the level before leads beside the hill, the
-        best that poses around it climb to on both.
-        """
+        """Refined on the finest level or, where images share so little that coarser ones mislead, the best climbed to nearby."""
         before, finest = self.scores[-1], self.scored(LEVELS[2])
         refined = self._refined(matrix, finest)
         if not WEAK[0] < finest(refined) < WEAK[1]:

@@ -76,9 +76,11 @@ CHECKED_VOXELS = 96
 def _insisted(prepared: PreparedPair, solution: Solution) -> Solution:
     """The solution, or the same without its deformation where that is asked for (`evidence`) and the images do not insist on one.
 
-    The structures (`pose/structure.py`) are not what the descent has compared: noise that it followed makes them agree less.
+    The structures (`pose/structure.py`) are not what the descent has compared: noise that it followed makes them agree less. The
+    answer of a network that was chosen by name stays, unless clear evidence was asked for by name, too.
     """
-    if prepared.settings.evidence == "none":
+    settings = prepared.settings
+    if settings.evidence == "none" or (solution.model and "evidence" not in settings.kept):
         return solution
     grid, companions = prepared.field_grid, prepared.companions
     where = grid.resized(tuple(min(n, CHECKED_VOXELS) for n in grid.shape))
@@ -87,7 +89,7 @@ def _insisted(prepared: PreparedPair, solution: Solution) -> Solution:
     masks = tuple(None if mask is None else fit_mask(mask, image.grid, name) for mask, image, name in given)
     images = prepared.fixed, prepared.moving
     with threads(1):
-        gain = gain_of_bending(images, masks, prepared.affine, field, seed=prepared.settings.seed)
+        gain = gain_of_bending(images, masks, prepared.affine, field, seed=settings.seed)
     if gain >= CLEAR:
         note = f"The deformation is clearly better than none: the structures agree better by {gain:.1f} standard errors."
         return replace(solution, notes=(*solution.notes, note))
