@@ -122,7 +122,7 @@ class RegistrationSettings:
         refuse_unknown(values, setting_names(), "setting")
         found = replace(self, **values)
         asked = {*found.kept, *values} - {"automatic", "kept"}
-        return replace(found, kept=tuple(asked)) if found.automatic == "on" else found
+        return replace(found, kept=tuple(sorted(asked))) if found.automatic == "on" else found
 
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers, strings and lists, as they stand in report.json."""
