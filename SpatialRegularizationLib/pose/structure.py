@@ -25,6 +25,10 @@ from ..transforms.mapping import affine_coordinates
 
 ENTRIES = ((0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2))
 """Which entry of the matrix each of the six channels is."""
+COARSEST = 40
+"""Voxels at most along the longest axis of the lattice on which the content is measured."""
+MASK_MARGIN = 10.0
+"""Width by which masks grow, mm: what a boundary looks like from both sides says most about the pose."""
 QUIET = 1e-3
 """Gradients below this share of the mean square do not count for ε²: empty space around an image is no noise."""
 
@@ -113,6 +117,30 @@ def evenly(image: Volume, spacing: float) -> Volume:
         return pooled
     position = _positions(where, pooled.grid)
     return Volume(sample_linear(pooled.data[None], position)[0], where)
+
+
+def content_length(image: Volume, mask: Volume | None) -> float:
+    """Edge of a cube with the diagonal of the content's box, mm: where windows are not flat, and the mask holds."""
+    coarse = evenly(image, max(max(image.grid.extent) / COARSEST, 1e-3))
+    data = coarse.data[None]
+    mean, square = (F.avg_pool3d(x, 3, 1, 1, count_include_pad=False) for x in (data, data.square()))
+    spread = (square - mean.square()).clamp_min(0)[0, 0]
+    content = spread > 0.02 * spread.flatten().quantile(0.98)
+    if mask is not None:
+        content &= held(mask, coarse.grid) > 0
+    index = content.nonzero().numpy()
+    if not len(index):
+        return float(np.linalg.norm(image.grid.extent)) / np.sqrt(3)
+    low, high = np.percentile(index, 2, axis=0), np.percentile(index, 98, axis=0)
+    return float(np.linalg.norm((high - low + 1) * np.array(coarse.grid.spacing))) / np.sqrt(3)
+
+
+def grown(mask: Volume) -> Volume:
+    """A mask on a coarse lattice (any share of a box counts), wider by `MASK_MARGIN`."""
+    coarse = evenly(mask.with_data((mask.data > 0).float()), max(MASK_MARGIN / 3, max(mask.grid.extent) / 100))
+    kernel = [2 * round(MASK_MARGIN / s) + 1 for s in coarse.grid.spacing]
+    data = (coarse.data > 0).float()
+    return coarse.with_data(F.max_pool3d(data[None], kernel, stride=1, padding=[k // 2 for k in kernel])[0])
 
 
 def _difference(data: torch.Tensor, axis: int) -> torch.Tensor:

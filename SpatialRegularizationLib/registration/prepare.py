@@ -12,7 +12,7 @@ from ..geometry.transform import SpatialTransform
 from ..geometry.volume import Volume
 from ..images.preparation import check_overlap, describe_working_grid, prepare_intensity, working_grid
 from ..images.usable import check_companions, fit_mask, usable_pair
-from ..pose.start import Start, StartKind, find_start
+from ..pose.start import Start, StartKind, find_start, polished
 from .automatic import Chosen, chosen_for
 from .choices import ComputeChoices, threads
 from .progress import Reporter
@@ -139,6 +139,8 @@ def prepare(
         chosen = chosen_for(settings, (fixed, moving), images, start, masks)
         settings, choices = chosen.settings, ComputeChoices.of(chosen.settings)
         images = _on_a_scale(fixed, moving, settings.intensity)
+    if settings.deformable == "none" or settings.evidence == "clear":
+        start = _polished(start, images, masks, settings, initial)
     check_overlap(fixed.grid, moving.grid, start.matrix)
     grid = working_grid(fixed.grid, spacing_mm=settings.working_spacing_mm, max_voxels=settings.max_voxels)
     small = fixed.data[0].numel() <= settings.max_voxels or grid.matches(fixed.grid)
@@ -170,3 +172,14 @@ def _start(
             *images, StartKind(settings.affine), initial=given, masks=masks, seed=settings.seed,
             monitor=lambda share: reporter.tell("affine start", 0.02 + 0.08 * share),
         )
+
+
+def _polished(
+    start: Start, images: Images, masks: Masks, settings: RegistrationSettings, initial: SpatialTransform | None
+) -> Start:
+    """The start on a finer lattice, where it was searched for at all: it is most of such a result, or all of it."""
+    if StartKind(settings.affine) not in (StartKind.RIGID, StartKind.AFFINE) or start.score is None:
+        return start
+    given = None if initial is None else initial.affine_matrix
+    with threads(1):
+        return polished(start, images, masks, initial=given, seed=settings.seed)

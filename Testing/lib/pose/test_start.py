@@ -10,7 +10,7 @@ import SimpleITK as sitk
 import torch
 
 from SpatialRegularizationLib.geometry import Grid, Volume
-from SpatialRegularizationLib.pose.start import StartKind, find_start
+from SpatialRegularizationLib.pose.start import Start, StartKind, find_start, polished
 
 SHAPE = (48, 56, 40)
 
@@ -278,3 +278,17 @@ def test_lungs_in_two_breathing_states_come_together(shared_data: Path) -> None:
     mapped = points[0] @ found[:3, :3].T + found[:3, 3]
     assert np.linalg.norm(points[0] - points[1], axis=1).mean() > 34
     assert np.linalg.norm(mapped - points[1], axis=1).mean() < 7
+
+
+def test_a_polished_start_is_closer_and_a_kept_position_stays() -> None:
+    fixed = _phantom()
+    pose = _pose(10, (5, 5, 5), fixed.grid.center)
+    noisy = fixed.with_data(fixed.data + torch.randn(fixed.data.shape, generator=torch.Generator().manual_seed(2)))
+    images = fixed, _moved(noisy, pose)
+    beside = Start(_pose(11, (6.5, 5, 4), fixed.grid.center), score=0.0)
+    found = polished(beside, images, (None, None))
+    assert _error(fixed.grid, found.matrix, pose) < 0.3 < 1.5 < _error(fixed.grid, beside.matrix, pose)
+    assert found.seconds > 0
+    np.testing.assert_allclose(found.matrix[:3, :3] @ found.matrix[:3, :3].T, np.eye(3), atol=1e-9)
+    at_rest = polished(Start(np.eye(4)), (fixed, noisy), (None, None))
+    np.testing.assert_array_equal(at_rest.matrix, np.eye(4))
