@@ -11,6 +11,7 @@ shift of each rotation is kept, and of those the best poses that differ. What fo
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from ..geometry.grid import Grid
 from ..geometry.transform import degrees_apart
 from .structure import Structure, turning
 
@@ -32,6 +34,10 @@ LEAST_STRUCTURE = 0.15
 """Least share of either image's structure that an overlap holds: fewer edges correlate by chance."""
 APART_DEGREES = 25.0
 """Poses that differ by less are one."""
+
+
+FAR_SHARE = 0.75
+"""Ends are brought together along axes where one field of view is shorter than this share of the other."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +79,22 @@ def spread_rotations(count: int) -> np.ndarray:
         [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
     ]
     return np.moveaxis(np.array(rows), -1, 0)
+
+
+def end_shifts(fixed: Grid, moving: Grid, centered: np.ndarray) -> list[np.ndarray]:
+    """Starts that bring the ends of the two fields of view together where one is much shorter (a slab of a body)."""
+    corners = np.array(list(itertools.product(*[(0, n - 1) for n in fixed.shape])))
+    seen = moving.point_to_index(fixed.index_to_point(corners) @ centered[:3, :3].T + centered[:3, 3])
+    starts = []
+    for axis, width in enumerate(np.ptp(seen, axis=0)):
+        surplus = (moving.shape[axis] - 1) - width
+        if abs(surplus) < (1 - FAR_SHARE) * max(moving.shape[axis] - 1, width):
+            continue
+        for sign in (-0.5, 0.5):
+            matrix = centered.copy()
+            matrix[:3, 3] += sign * surplus * moving.affine[:3, axis]
+            starts.append(matrix)
+    return starts
 
 
 def _apart(poses: list[Found], wanted: int) -> Iterator[Found]:

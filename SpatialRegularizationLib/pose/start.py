@@ -13,7 +13,6 @@ any stretch are taken only where the gain is `CLEAR` standard errors on some lev
 from __future__ import annotations
 
 import enum
-import itertools
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -27,8 +26,8 @@ from ..geometry.volume import Volume
 from ..images.preparation import overlap_share
 from ..transforms.mapping import displacement_at
 from .score import AFFINE, RIGID, Climb, PoseScore
-from .search import ACROSS, search
-from .structure import Structure, content_length, evenly, grown, structure_of
+from .search import ACROSS, end_shifts, search
+from .structure import Structure, content_length, evenly, grown, inner, structure_of
 
 Images = tuple[Volume, Volume]
 Masks = tuple[Volume | None, Volume | None]
@@ -47,8 +46,6 @@ THIN = 2
 """Voxels of the search's lattice along the shortest axis of either field of view, where that can be."""
 LEAST_SHARE = 0.75
 """Gradients are taken on lattices of this share of the finer image's smallest voxel edge or more: finer ones tell nothing new."""
-FAR_SHARE = 0.75
-"""Ends are brought together along axes where one field of view is shorter than this share of the other."""
 SMALLEST_SHARE = 0.4
 """Share of the smaller field of view in the other, below which a start is doubted."""
 RIVAL = 0.85
@@ -99,6 +96,9 @@ class _Level:
 LEVELS = (_Level(2 * ACROSS, 3, 2500), _Level(4 * ACROSS, 2, 12000), _Level(10 * ACROSS, 1, 25000))
 POLISHED, MOST_VOXELS = _Level(20 * ACROSS, 1, 60000), 6e6
 """The level of `polished`, and about how many voxels a lattice has at most."""
+INSIDE, DEPTHS, FEW = _Level(5 * ACROSS, 1, 25000), (0.06, 0.14), 50
+"""The level on which a stretch is held against none below the outlines, how deep, as shares of the content's length, and the
+voxels of `inner` below which nothing is said."""
 SEARCHED, TRIED, CLIMBED = 16, 4, 4
 """Poses of the search, steps that every candidate climbs, and those of them besides the given one that climb on: where the fields
 of view share half, the right hill is among the first twenty of the search, and stands out after four steps."""
@@ -266,7 +266,7 @@ class _Contest:
             matrix[:3, 3] = moving_center - linear @ fixed_center
             shifted.append(matrix)
         names = ("centers of the fields of view brought together", "centers of the structures brought together")
-        ends = [("ends of the fields of view brought together", matrix) for matrix in _end_shifts(*self.grids, shifted[0])]
+        ends = [("ends of the fields of view brought together", matrix) for matrix in end_shifts(*self.grids, shifted[0])]
         return [*zip(names, shifted, strict=True), *ends]
 
     def _climbed(self, kept: list[tuple[str, np.ndarray]], others: list[tuple[str, np.ndarray]]) -> list[tuple[str, np.ndarray]]:
@@ -329,14 +329,27 @@ class _Contest:
         return self.named[0][0], self.given
 
     def _stretched(self, name: str, matrix: np.ndarray) -> tuple[str, np.ndarray]:
-        """With stretch and shear, where some level finds that clearly better."""
+        """With stretch and shear, where some level finds that clearly better, and what lies below the outlines does, too."""
         stretched = matrix
         for score in self.scores[1:]:
             stretched = score.climbed(stretched, AFFINE, Climb(20))
         gains = [score.gain(stretched, matrix) for score in self.scores]
         change = float(np.abs(np.log(np.linalg.svd(stretched[:3, :3], compute_uv=False))).max())
         taken = min(gains) > 0 and max(gains) >= CLEAR and STRETCHES[0] <= change <= STRETCHES[1]
+        taken = taken and self._agrees_inside(stretched, matrix)
         return (f"{name}, then stretch and shear", stretched) if taken else (name, matrix)
+
+    def _agrees_inside(self, stretched: np.ndarray, matrix: np.ndarray) -> bool:
+        """Whether structures agree clearly better below the outlines: the strongest edges, another hull's pull at any stretch."""
+        for depth in DEPTHS:
+            masks = [inner(*pair, depth * self.length) for pair in zip(self.images, self.masks, strict=True)]
+            if min(float(mask.data.sum()) for mask in masks) < FEW:
+                return False
+            spacing = max(self.length / INSIDE.across, self.least)
+            seen = [structure_of(*pair, spacing, blocks=1) for pair in zip(self.images, masks, strict=True)]
+            if PoseScore(*seen, samples=INSIDE.samples, seed=self.seed).gain(stretched, matrix) < CLEAR:
+                return False
+        return True
 
     def _decision(self, name: str, matrix: np.ndarray) -> str:
         if matrix is self.given:
@@ -368,22 +381,6 @@ def _checked_initial(initial: np.ndarray | None) -> np.ndarray:
     if matrix.shape != (4, 4) or not np.isfinite(matrix).all() or abs(np.linalg.det(matrix)) < 1e-9:
         raise ValueError(f"The initial affine must be an invertible 4x4 matrix (mm, LPS), got {matrix.tolist()}.")
     return matrix
-
-
-def _end_shifts(fixed: Grid, moving: Grid, centered: np.ndarray) -> list[np.ndarray]:
-    """Starts that bring the ends of the two fields of view together where one is much shorter (a slab of a body)."""
-    corners = np.array(list(itertools.product(*[(0, n - 1) for n in fixed.shape])))
-    seen = moving.point_to_index(fixed.index_to_point(corners) @ centered[:3, :3].T + centered[:3, 3])
-    starts = []
-    for axis, width in enumerate(np.ptp(seen, axis=0)):
-        surplus = (moving.shape[axis] - 1) - width
-        if abs(surplus) < (1 - FAR_SHARE) * max(moving.shape[axis] - 1, width):
-            continue
-        for sign in (-0.5, 0.5):
-            matrix = centered.copy()
-            matrix[:3, 3] += sign * surplus * moving.affine[:3, axis]
-            starts.append(matrix)
-    return starts
 
 
 def _little_overlap(grids: tuple[Grid, Grid], affine: np.ndarray) -> str:

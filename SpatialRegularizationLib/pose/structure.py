@@ -29,6 +29,8 @@ COARSEST = 40
 """Voxels at most along the longest axis of the lattice on which the content is measured."""
 MASK_MARGIN = 10.0
 """Width by which masks grow, mm: what a boundary looks like from both sides says most about the pose."""
+BACKGROUND = 0.06
+"""Intensities that differ by less of the range from those at the image's border are background."""
 QUIET = 1e-3
 """Gradients below this share of the mean square do not count for ε²: empty space around an image is no noise."""
 
@@ -141,6 +143,18 @@ def grown(mask: Volume) -> Volume:
     kernel = [2 * round(MASK_MARGIN / s) + 1 for s in coarse.grid.spacing]
     data = (coarse.data > 0).float()
     return coarse.with_data(F.max_pool3d(data[None], kernel, stride=1, padding=[k // 2 for k in kernel])[0])
+
+
+def inner(image: Volume, mask: Volume | None, margin: float) -> Volume:
+    """What lies deeper than `margin`, mm, below the outline of what stands before the background, on a coarse lattice; 0 or 1."""
+    coarse = evenly(image, margin / 3)
+    data = coarse.data[0]
+    faces = torch.cat([data.select(axis, end).flatten() for axis in range(3) for end in (0, -1)])
+    lowest, highest = data.aminmax()
+    front = ((data - faces.median()).abs() > BACKGROUND * (highest - lowest)).float()[None, None]
+    closed = 1 - F.max_pool3d(1 - F.max_pool3d(front, 5, 1, 2), 5, 1, 2)
+    deep = 1 - F.max_pool3d(F.pad(1 - closed, (3,) * 6, value=1.0), 7, 1)
+    return coarse.with_data(deep[0] if mask is None else deep[0] * held(mask, coarse.grid))
 
 
 def _difference(data: torch.Tensor, axis: int) -> torch.Tensor:

@@ -292,3 +292,14 @@ def test_a_polished_start_is_closer_and_a_kept_position_stays() -> None:
     np.testing.assert_allclose(found.matrix[:3, :3] @ found.matrix[:3, :3].T, np.eye(3), atol=1e-9)
     at_rest = polished(Start(np.eye(4)), (fixed, noisy), (None, None))
     np.testing.assert_array_equal(at_rest.matrix, np.eye(4))
+
+
+def test_another_outline_does_not_stretch_what_lies_inside() -> None:
+    """One head with a thick dark hull and one without it: the outlines differ by a seventh, the inner structures do not."""
+    fixed = _phantom()
+    axes = np.meshgrid(*[np.linspace(-1, 1, n) for n in SHAPE], indexing="ij")
+    radius = torch.as_tensor((axes[0] / 0.75) ** 2 + (axes[1] / 0.8) ** 2 + (axes[2] / 0.7) ** 2, dtype=torch.float32)[None]
+    hulled = fixed.with_data(torch.where((radius > 1) & (radius < 1.3), 60.0, 90 - fixed.data))
+    found = find_start(fixed, hulled, StartKind.AFFINE)
+    np.testing.assert_allclose(found.matrix[:3, :3] @ found.matrix[:3, :3].T, np.eye(3), atol=1e-6)
+    assert _error(fixed.grid, found.matrix, np.eye(4)) < 1.5

@@ -226,7 +226,7 @@ def test_the_number_of_threads_is_put_back_whatever_happens() -> None:
         *COARSE_PAIR, replace(QUICK, threads=wanted), monitor=lambda p: seen.append((p.stage, torch.get_num_threads()))
     )
     assert {n for stage, n in seen if stage != "affine start"} == {wanted}
-    assert {n for stage, n in seen if stage == "affine start"} == {1}
+    assert 1 in {n for stage, n in seen if stage == "affine start"}, "two threads wait for one another there"
     assert torch.get_num_threads() == before
 
     def stop(_: Progress) -> None:
@@ -277,8 +277,9 @@ def test_every_preset_that_deforms_registers_a_small_pair(name: str) -> None:
     settings = replace(PRESETS[name], device="cpu")
     found = register(*COARSE_PAIR, settings)
     assert gain(found) < {"multi-modal": 0.8, "same-person": 0.8, "auto": 0.8}.get(name, 0.5)
-    assert found.figures.similarity_after > found.figures.similarity_before
-    assert found.figures.folding_one_sided_percent == 0
+    figures, stiff = found.figures, found.settings.evidence == "clear"
+    assert figures.similarity_after > figures.similarity_before or (stiff and not found.displacement.vectors.any())
+    assert figures.folding_one_sided_percent == 0
 
 
 @pytest.mark.parametrize("preset", PRESETS)
