@@ -124,7 +124,7 @@ def find_start(  # seven arguments: each is asked for by name at one place, `reg
     """The rigid or affine map from fixed to moving patient space that the structures of both images ask for.
 
     Deterministic. Thousands of small operations: call it in one thread, since two that wait for one another beside other work
-    take ten times as long. It takes one to three seconds of one thread, twice as long where images share little.
+    take ten times as long. It takes two to five seconds of one thread, and more where images share little.
 
     Args:
         fixed: image (1, i, j, k), any numeric type, finite.
